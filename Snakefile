@@ -1,0 +1,45 @@
+"""Rankone: what RLVR does to a model's weights, and which part carries the gain."""
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+# Limits on GPUs hold for one machine; a cluster runs as many GPU jobs as it can.
+resource_scopes:
+    gpu="local",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/decompose.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/analyze.smk"
+include: "workflow/rules/plot.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+
+
+onstart:
+    refuse(check_room)
+    print(plan())
+
+
+onsuccess:
+    print(closing("results/headline.txt"))
+
+
+onerror:
+    print("Stopped. The log of each rule is in logs/; run the same command to go on.")

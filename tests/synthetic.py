@@ -1,0 +1,170 @@
+"""A tiny study with planted scores, written as the stages would write it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+SHAPES = {
+    "q_proj": (12, 12),
+    "k_proj": (4, 12),
+    "v_proj": (4, 12),
+    "o_proj": (12, 12),
+    "gate_proj": (20, 12),
+    "up_proj": (20, 12),
+    "down_proj": (12, 20),
+}
+DOMAINS = {
+    "arithmetic_held_out": "mathematics",
+    "arithmetic_shifted": "mathematics",
+    "arithmetic_train_probe": "mathematics",
+    "unit_conversion": "mathematics",
+    "wikidata_facts": "knowledge",
+    "science_questions": "knowledge",
+}
+BASE_SCORES = {
+    "arithmetic_held_out": 0.3,
+    "arithmetic_shifted": 0.1,
+    "arithmetic_train_probe": 0.3,
+    "unit_conversion": 0.5,
+    "wikidata_facts": 0.6,
+    "science_questions": 0.4,
+}
+FULL_SCORES = {
+    **BASE_SCORES,
+    "arithmetic_held_out": 0.7,
+    "arithmetic_shifted": 0.3,
+    "arithmetic_train_probe": 0.9,
+}
+KEPT = {
+    "full": 1.0,
+    "rank1": 0.75,
+    "rank1_rescaled": 1.0,
+    "rank4": 1.0,
+    "rank16": 1.0,
+    "without_rank1": 0.5,
+    "shrunk": 1.0,
+    "random_rank1": 0.0,
+}
+ITEMS = 200
+
+
+def items(run: str, step: int, variant: str, scores: Mapping[str, float]):
+    """Item rows: the first share of each benchmark's items is solved, the rest not."""
+    frames = [
+        pd.DataFrame(
+            {
+                "run": run,
+                "step": step,
+                "variant": variant,
+                "benchmark": name,
+                "domain": DOMAINS[name],
+                "metric": "acc",
+                "item": [f"{name}-{i:03d}" for i in range(ITEMS)],
+                "score": (np.arange(ITEMS) < round(score * ITEMS)).astype(float),
+                "response": None,
+            }
+        )
+        for name, score in scores.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def between(share: float, full: Mapping[str, float]) -> dict[str, float]:
+    """Scores that keep `share` of the gain on every benchmark."""
+    return {k: BASE_SCORES[k] + share * (full[k] - BASE_SCORES[k]) for k in full}
+
+
+def write_evaluations(
+    folder: Path,
+    runs: Sequence[str],
+    steps: Sequence[int],
+    full: Mapping[str, float] = FULL_SCORES,
+) -> list[Path]:
+    """Item files of the base and of each run; all variants at the last step only."""
+    frames = {"base/step-0": [items("base", 0, "base", BASE_SCORES)]}
+    for run in runs:
+        for step in steps:
+            kept = KEPT if step == steps[-1] else {"full": step / steps[-1]}
+            frames[f"{run}/step-{step}"] = [
+                items(run, step, variant, between(share, full))
+                for variant, share in kept.items()
+            ]
+    paths = [folder / "evaluate" / f"{name}.parquet" for name in frames]
+    for path, parts in zip(paths, frames.values(), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.concat(parts).to_parquet(path, index=False)
+    return paths
+
+
+def write_metrics(folder: Path, runs: Sequence[str], steps: int) -> list[Path]:
+    """One metrics.tsv per run."""
+    paths = []
+    for run in runs:
+        step = np.arange(1, steps + 1)
+        table = pd.DataFrame({"run": run, "step": step, "reward": step / (steps + 1)})
+        table["entropy"] = 0.5
+        paths.append(folder / "train" / run / "metrics.tsv")
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(paths[-1], sep="\t", index=False)
+    return paths
+
+
+def write_decompositions(
+    folder: Path, runs: Sequence[str], steps: Sequence[int], layers: int = 3
+) -> tuple[list[Path], list[Path]]:
+    """Matrices and spectra of every run and step, with geometric spectra."""
+    matrices, spectra = [], []
+    for run in runs:
+        for step in steps:
+            stem = folder / "decompose" / run / f"step-{step}"
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            rows, values = _decomposition(run, step, layers)
+            matrices.append(Path(f"{stem}.matrices.parquet"))
+            spectra.append(Path(f"{stem}.spectra.parquet"))
+            pd.DataFrame(rows).to_parquet(matrices[-1], index=False)
+            pd.concat(values).to_parquet(spectra[-1], index=False)
+    return matrices, spectra
+
+
+def _decomposition(run: str, step: int, layers: int):
+    rows, values = [], []
+    for layer in range(layers):
+        for module, (height, width) in SHAPES.items():
+            index = np.arange(1, min(height, width) + 1)
+            sigma = step * (0.4 + 0.05 * layer) ** (index - 1.0)
+            norm = np.linalg.norm(sigma)
+            key = {"run": run, "step": step, "layer": layer, "module": module}
+            key["tensor"] = f"layers.{layer}.{module}.weight"
+            row = {**key, "rows": height, "columns": width, "frobenius_norm": norm}
+            row["norm_share"] = sigma[0] / norm
+            row["identifiable"] = (layer, module) != (1, "q_proj")
+            rows.append(row)
+            values.append(pd.DataFrame({**key, "index": index, "sigma": sigma}))
+    return rows, values
+
+
+def write_tables(
+    folder: Path,
+    runs: Sequence[str] = ("seed0", "seed1"),
+    steps: Sequence[int] = (2, 4),
+    full: Mapping[str, float] = FULL_SCORES,
+) -> Path:
+    """The whole study through `analyze`; returns the folder of tables."""
+    from analyze import main
+
+    matrices, spectra = write_decompositions(folder, runs, steps)
+    names = ("training", "scores", "differences", "recovery", "matrices")
+    outputs = {name: folder / "tables" / f"{name}.tsv" for name in names}
+    outputs["spectra"] = folder / "tables" / "spectra.parquet"
+    main(
+        metrics=write_metrics(folder, runs, steps[-1]),
+        matrices=matrices,
+        spectra=spectra,
+        evaluations=write_evaluations(folder, runs, steps, full),
+        outputs=outputs,
+        seed=0,
+        draws=1000,
+    )
+    return folder / "tables"

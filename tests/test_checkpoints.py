@@ -1,0 +1,72 @@
+"""Weights on disk: whole files, matching tensors, finite values."""
+
+import pytest
+import torch
+from rankone.checkpoints import check_match, export, metadata, opened, own_weights, read
+from rankone.errors import UserError
+from rankone.files import replacing
+from rankone.models import weight_files
+from safetensors.torch import save_file
+from tiny import make_model, save_model
+
+
+def save(path, **tensors):
+    save_file(tensors, path)
+    return path
+
+
+def test_an_export_holds_every_own_weight_in_float32(tmp_path):
+    model = make_model().to(torch.bfloat16)
+    export(model, tmp_path / "w.safetensors", {"step": 3})
+    with opened([tmp_path / "w.safetensors"]) as handles:
+        assert handles.keys() == own_weights(model).keys()
+        assert all(read(handles, name).dtype == torch.float32 for name in handles)
+    assert metadata(tmp_path / "w.safetensors") == {"step": "3"}
+
+
+def test_an_export_matches_the_saved_base_even_with_tied_weights(tmp_path):
+    export(make_model(), tmp_path / "w.safetensors", {})
+    folder = save_model(tmp_path / "model")
+    with (
+        opened(weight_files(folder)) as base,
+        opened([tmp_path / "w.safetensors"]) as own,
+    ):
+        check_match(base, own, "w")
+        assert all(torch.equal(read(base, name), read(own, name)) for name in base)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    path = save(tmp_path / "w.safetensors", a=torch.ones(100))
+    path.write_bytes(path.read_bytes()[:-7] if damage is None else damage)
+    with pytest.raises(UserError, match="w.safetensors is not a readable"):
+        with opened([path]):
+            pass
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_tensor_that_is_not_finite_is_named(tmp_path, value):
+    path = save(tmp_path / "w.safetensors", broken=torch.tensor([1.0, value]))
+    with opened([path]) as handles, pytest.raises(UserError, match="Tensor broken"):
+        read(handles, "broken")
+
+
+def test_differences_between_base_and_checkpoint_are_listed(tmp_path):
+    one, two = torch.ones(2, 2), torch.ones(3, 2)
+    first = save(tmp_path / "a.safetensors", same=one, gone=one.clone(), grown=one + 1)
+    second = save(tmp_path / "b.safetensors", same=one, new=one.clone(), grown=two)
+    expected = r"gone is missing; grown has shape \[3, 2\].*; new is not in the base"
+    with opened([first]) as base, opened([second]) as trained:
+        with pytest.raises(UserError, match=expected):
+            check_match(base, trained, second)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError):
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]

@@ -1,0 +1,171 @@
+"""Every figure comes from its table alone, with the same bytes each time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import pyplot as plt
+
+from plot import main
+from rankone.errors import UserError
+from rankone.figures import (
+    COLOURS,
+    FIGURES,
+    LABELS,
+    draw,
+    final_step,
+    save,
+    spread,
+    variant_order,
+)
+from rankone.tables import read_table
+from synthetic import BASE_SCORES, FULL_SCORES, write_tables
+
+STUDIES = {
+    "two runs": {"runs": ("seed0", "seed1"), "steps": (2, 4)},
+    "one run, one step": {"runs": ("only",), "steps": (4,)},
+}
+
+
+@pytest.fixture(scope="module", params=STUDIES)
+def study(request, tmp_path_factory):
+    return write_tables(tmp_path_factory.mktemp("study"), **STUDIES[request.param])
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = write_tables(tmp_path_factory.mktemp("study"))
+    return {path.stem: read_table(path) for path in folder.iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def table_path(folder, name):
+    return next(folder.glob(f"{FIGURES[name][1]}.*"))
+
+
+def texts(figure):
+    return " ".join(text.get_text() for text in figure.findobj(plt.Text))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_has_no_empty_axes(study, name):
+    figure = draw(name, read_table(table_path(study, name)))
+    assert figure.axes
+    for axes in figure.axes:
+        assert axes.lines or axes.collections or axes.patches
+        assert axes.has_data()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_cut_off_at_the_edge(study, name, tmp_path):
+    figure = draw(name, read_table(table_path(study, name)))
+    save(figure, [tmp_path / "figure.png"])
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(drawn.x0, drawn.y0) >= 0
+    assert drawn.x1 <= width and drawn.y1 <= height
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_same_table_gives_the_same_bytes(tables, name, tmp_path):
+    source = tmp_path / ("table.parquet" if name == "spectra" else "table.tsv")
+    table = tables[FIGURES[name][1]]
+    if name == "spectra":
+        table.to_parquet(source)
+    else:
+        table.to_csv(source, sep="\t", index=False)
+    for attempt in ("a", "b"):
+        main(
+            name,
+            source,
+            [tmp_path / f"{attempt}.{end}" for end in ("svg", "pdf", "png")],
+        )
+    for end in ("svg", "pdf", "png"):
+        first, second = ((tmp_path / f"{a}.{end}").read_bytes() for a in "ab")
+        assert first == second
+        assert len(first) > 1000
+
+
+def test_known_variants_have_distinct_colours_and_labels():
+    assert COLOURS.keys() == LABELS.keys()
+    assert len(set(COLOURS.values())) == len(set(LABELS.values())) == len(COLOURS)
+
+
+def test_a_variant_without_a_fixed_colour_is_drawn_last(tables):
+    scores = tables["scores"].replace({"variant": {"rank16": "rank_99"}})
+    assert variant_order(scores["variant"])[-1] == "rank_99"
+    assert "rank 99" in texts(draw("accuracy_by_variant", scores))
+
+
+def test_recovery_without_a_gain_says_so(tmp_path):
+    folder = write_tables(tmp_path, full=BASE_SCORES)
+    figure = draw("recovery", read_table(folder / "recovery.tsv"))
+    assert "gain not distinguishable from zero" in texts(figure)
+    assert not figure.axes
+
+
+def test_recovery_names_the_benchmark_that_has_no_gain(tmp_path):
+    full = {**FULL_SCORES, "arithmetic_shifted": BASE_SCORES["arithmetic_shifted"]}
+    folder = write_tables(tmp_path, full=full)
+    figure = draw("recovery", read_table(folder / "recovery.tsv"))
+    assert len(figure.axes) == 1
+    assert "Shifted problems: undefined" in texts(figure)
+
+
+def test_recovery_of_the_full_update_alone_is_a_message(tables):
+    figure = draw("recovery", tables["recovery"].iloc[:0])
+    assert "only the full update" in texts(figure)
+
+
+def test_recovery_prints_its_values(tables):
+    row = tables["recovery"].query(
+        "run == 'all' and step == 4 and variant == 'rank1' "
+        "and benchmark == 'arithmetic_held_out'"
+    )
+    low, high = row[["low", "high"]].iloc[0]
+    shown = f"0.75 [{low:.2f}, {high:.2f}]"
+    assert shown in texts(draw("recovery", tables["recovery"]))
+
+
+def test_runs_that_share_no_step_are_refused(tables):
+    scores = tables["scores"][tables["scores"]["run"] != "all"]
+    with pytest.raises(UserError, match="share no evaluated step"):
+        final_step(scores)
+
+
+def test_training_without_evaluation_shows_the_reward_alone(tables):
+    rewards = tables["training"].query("quantity == 'reward'")
+    assert len(draw("training", rewards).axes) == 1
+
+
+def test_knowledge_missing_is_said(tables):
+    rows = tables["differences"].query("domain == 'mathematics'")
+    assert "both needed" in texts(draw("mathematics_vs_knowledge", rows))
+
+
+def test_unchanged_matrix_does_not_break_the_spectra(tables):
+    table = tables["spectra"].copy()
+    dead = table["tensor"] == "layers.0.q_proj.weight"
+    table.loc[dead, ["sigma", "frobenius_norm"]] = 0.0
+    figure = draw("spectra", table)
+    values = figure.axes[0].lines[0].get_ydata()
+    assert np.isfinite(values).all()
+
+
+def test_unknown_figure_and_format_are_refused(tables, tmp_path):
+    with pytest.raises(UserError, match="No figure `pie`"):
+        draw("pie", pd.DataFrame())
+    with pytest.raises(UserError, match=r"expected one of \.svg"):
+        save(draw("training", tables["training"]), [tmp_path / "figure.gif"])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.01, 0.1))
+def test_labels_are_spread_apart_in_their_order(positions, gap):
+    moved = spread(positions, gap)
+    order = np.argsort(positions, kind="stable")
+    assert (np.diff(moved[order]) >= 0.9 * gap).all()

@@ -1,0 +1,97 @@
+"""Problem sets: exact answers, a strict verifier, splits that do not overlap."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rankone import problems
+from rankone.errors import UserError
+from rankone.problems import Family
+
+ADD = {"operation": "addition", "digits": [2, 1]}
+SUBTRACT = {"operation": "subtraction", "digits": [2, 2]}
+MULTIPLY = {"operation": "multiplication", "digits": [1, 1]}
+
+
+def settings(**changes):
+    sizes = {"train": 60, "train_probe": 20, "held_out": 30, "shifted": 10}
+    return {
+        "seed": 0,
+        "shots": 2,
+        "mixture": [ADD, SUBTRACT],
+        "shifted_mixture": [MULTIPLY],
+        "sizes": sizes,
+    } | changes
+
+
+@given(st.integers(), st.sampled_from(["", " ", "  "]), st.sampled_from(["", "\n5", " "]))
+def test_an_exact_answer_is_correct(number, before, after):
+    assert problems.is_correct(f"{before}{number}{after}", str(number))
+
+
+@given(st.integers(), st.integers())
+def test_another_number_is_wrong(number, other):
+    assert problems.is_correct(str(other), str(number)) == (other == number)
+
+
+@pytest.mark.parametrize("text", ["", "four", "4.6", "4,600", "= 46", "\n46", "-"])
+def test_what_does_not_start_with_an_integer_has_no_answer(text):
+    assert problems.extract_answer(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("046", "46"), ("46.", "46"), ("46, so", "46"), ("-0", "0"), ("46 4", "46")],
+)
+def test_the_answer_is_the_leading_integer(text, answer):
+    assert problems.extract_answer(text) == answer
+
+
+def test_splits_have_their_sizes_and_do_not_overlap():
+    splits = problems.make_splits(settings())
+    ids = {name: {row["id"] for row in rows} for name, rows in splits.items()}
+    assert {name: len(found) for name, found in ids.items()} == settings()["sizes"]
+    assert not ids["train"] & ids["held_out"]
+    assert not ids["shifted"] & (ids["train"] | ids["held_out"])
+    assert ids["train_probe"] < ids["train"]
+
+
+def test_few_shot_examples_are_in_no_split():
+    rows = problems.make_splits(settings())["train"]
+    shots = {line for row in rows for line in row["prompt"].split("\n")[:-1]}
+    questions = {row["prompt"].split("\n")[-1] for row in rows}
+    assert len(shots) == 4
+    assert not {shot.rsplit(" ", 1)[0] for shot in shots} & questions
+
+
+def test_every_answer_is_exact():
+    for rows in problems.make_splits(settings()).values():
+        for row in rows:
+            expression = row["prompt"].split("\n")[-1].removesuffix(" =")
+            assert row["answer"] == str(eval(expression))
+
+
+def test_the_same_seed_gives_the_same_problems_and_another_does_not():
+    first, again = (problems.make_splits(settings()) for _ in range(2))
+    assert first == again
+    assert problems.make_splits(settings(seed=1)) != first
+
+
+def test_differences_are_not_negative():
+    assert all(a >= b for a, b in problems.pairs(Family("subtraction", (1, 2))))
+
+
+def test_a_mixture_that_is_too_small_is_refused():
+    small = settings(mixture=[MULTIPLY], shifted_mixture=[ADD])
+    with pytest.raises(UserError, match="has 81 different problems.* need 92"):
+        problems.make_splits(small)
+
+
+def test_a_family_in_both_mixtures_is_refused():
+    with pytest.raises(UserError, match="addition 2x1 is in `mixture` and"):
+        problems.make_splits(settings(shifted_mixture=[ADD]))
+
+
+def test_a_probe_larger_than_train_is_refused():
+    sizes = settings()["sizes"] | {"train_probe": 61}
+    with pytest.raises(UserError, match="train_probe is larger"):
+        problems.make_splits(settings(sizes=sizes))

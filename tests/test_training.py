@@ -1,0 +1,102 @@
+"""Training: state that is claimed, resumed or moved aside, and results that count."""
+
+import json
+
+import pandas as pd
+import pytest
+from rankone import training
+from rankone.checkpoints import export
+from rankone.errors import UserError
+from rankone.models import weight_files
+from tiny import make_model, make_tokenizer, save_model
+
+
+def checkpoint(state, step, *files):
+    folder = state / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    for name in files:
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_the_last_checkpoint_is_the_newest_complete_one(tmp_path):
+    checkpoint(tmp_path, 8, "trainer_state.json")
+    whole = checkpoint(tmp_path, 16, "trainer_state.json")
+    checkpoint(tmp_path, 24)
+    checkpoint(tmp_path, 32, "trainer_state.json", "checkpoint-is-incomplete.txt")
+    assert training.last_checkpoint(tmp_path) == whole
+
+
+def test_a_fresh_state_has_no_checkpoint(tmp_path):
+    assert training.last_checkpoint(tmp_path) is None
+
+
+def test_a_state_is_kept_for_the_same_configuration(tmp_path):
+    state = tmp_path / "run"
+    training.claim_state(state, {"seed": 0})
+    folder = checkpoint(state, 8, "trainer_state.json")
+    training.claim_state(state, {"seed": 0})
+    assert training.last_checkpoint(state) == folder
+
+
+def test_the_state_of_another_configuration_is_moved_aside(tmp_path):
+    state = tmp_path / "run"
+    training.claim_state(state, {"seed": 0})
+    checkpoint(state, 8, "trainer_state.json")
+    training.claim_state(state, {"seed": 1})
+    assert training.last_checkpoint(state) is None
+    (aside,) = tmp_path.glob("run.replaced-*")
+    assert (aside / "checkpoint-8").is_dir()
+
+
+def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "rew')
+    assert training.read_metrics(path) == [{"step": 1}]
+
+
+def test_the_reward_is_the_verifier():
+    assert training.reward([" 4\n", " 5"], ["4", "4"]) == [1.0, 0.0]
+
+
+def test_arguments_that_trl_refuses_are_explained(tmp_path):
+    schedule = {"max_steps": 2, "save_steps": 1}
+    with pytest.raises(UserError, match="GRPOConfig refuses"):
+        training.arguments({"num_generations": 3}, schedule, 0, tmp_path)
+
+
+def test_a_completion_ends_with_its_line():
+    model, tokenizer = make_model(), make_tokenizer()
+    training.stop_at_newline(model, tokenizer)
+    assert model.generation_config.eos_token_id == [
+        tokenizer.convert_tokens_to_ids("\n"),
+        tokenizer.eos_token_id,
+    ]
+
+
+@pytest.fixture
+def base(tmp_path):
+    return weight_files(save_model(tmp_path / "model"))
+
+
+def metrics(*shares):
+    return pd.DataFrame({"zero_spread_share": shares, "reward": 0.0})
+
+
+def test_rewards_that_never_vary_fail_the_run(base, tmp_path):
+    export(make_model(1), tmp_path / "w.safetensors", {})
+    with pytest.raises(UserError, match="in none of 2 steps did the rewards"):
+        training.check_result(
+            "r", metrics(1.0, 1.0), base, tmp_path / "w.safetensors"
+        )
+
+
+def test_weights_that_did_not_change_fail_the_run(base, tmp_path):
+    export(make_model(0), tmp_path / "w.safetensors", {})
+    with pytest.raises(UserError, match="left every weight as it was"):
+        training.check_result("r", metrics(0.5), base, tmp_path / "w.safetensors")
+
+
+def test_a_run_that_learned_passes(base, tmp_path):
+    export(make_model(1), tmp_path / "w.safetensors", {})
+    training.check_result("r", metrics(0.5, 1.0), base, tmp_path / "w.safetensors")

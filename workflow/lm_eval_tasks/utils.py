@@ -1,0 +1,39 @@
+"""Data and scoring of Rankone's lm-eval tasks: local JSON Lines, no hub, no cache."""
+
+import os
+import sys
+from pathlib import Path
+
+import datasets
+
+ROOT = Path(__file__).resolve().parents[2]
+# lm-eval loads this file by its path, so the package beside it is not importable yet.
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from rankone.errors import UserError  # noqa: E402
+from rankone.files import read_jsonl  # noqa: E402
+from rankone.problems import is_correct  # noqa: E402
+
+
+def data_folder() -> Path:
+    """Folder of the prepared data: $RANKONE_DATA, or the study's own."""
+    return Path(os.environ.get("RANKONE_DATA") or ROOT / "results" / "prepare")
+
+
+def load(file: str, **_: object) -> dict[str, datasets.Dataset]:
+    """The rows of `file` in the data folder as the split "test"; UserError if absent.
+
+    lm-eval passes a task's metadata along with `file`; it is ignored.
+    """
+    path = data_folder() / file
+    if not path.is_file():
+        raise UserError(
+            f"There is no {path}: run the study's preparation first, or set "
+            "RANKONE_DATA to the folder that has problems/ and benchmarks/."
+        )
+    return {"test": datasets.Dataset.from_list(read_jsonl(path))}
+
+
+def verify(doc: dict, results: list[str]) -> dict[str, float]:
+    """Score one completion by the verifier that training uses as its reward."""
+    return {"exact_match": float(is_correct(results[0], doc["answer"]))}

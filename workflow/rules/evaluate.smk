@@ -1,0 +1,31 @@
+"""Benchmarks of the base and of every variant, with lm-eval.
+
+In:  base model, checkpoint, factors, problems and benchmark items.
+Out: results/evaluate/{run}/step-{step}.parquet, one row per item and variant
+"""
+
+
+rule evaluate:
+    input:
+        unpack(trained),
+        model="results/prepare/model",
+        data=prepared,
+    output:
+        "results/evaluate/{run}/step-{step}.parquet",
+    log:
+        "logs/evaluate/{run}-step-{step}.log",
+    benchmark:
+        "results/resources/evaluate-{run}-step-{step}.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=8000,
+    params:
+        variants=variants,
+        settings=evaluation_settings(),
+        data="results/prepare",
+    message:
+        "Benchmarking {wildcards.run} at step {wildcards.step}"
+    script:
+        "../scripts/evaluate.py"

@@ -1,0 +1,46 @@
+"""Figures, each from its table alone.
+
+In:  results/tables/*
+Out: results/figures/*.{svg,pdf,png}
+"""
+
+FIGURES = {
+    "accuracy_by_variant": ("scores.tsv", "Scores"),
+    "recovery": ("recovery.tsv", "Scores"),
+    "mathematics_vs_knowledge": ("differences.tsv", "Scores"),
+    "training": ("training.tsv", "Training"),
+    "accuracy_by_step": ("scores.tsv", "Training"),
+    "rank1_share": ("matrices.tsv", "Updates"),
+    "spectra": ("spectra.parquet", "Updates"),
+}
+
+# One rule a figure: a report caption cannot have wildcards.
+for figure, (table, category) in FIGURES.items():
+
+    rule:
+        name:
+            f"plot_{figure}"
+        input:
+            table=f"results/tables/{table}",
+        output:
+            report(
+                f"results/figures/{figure}.svg",
+                caption=f"../report/{figure}.rst",
+                category=category,
+                labels={"figure": figure.replace("_", " ")},
+            ),
+            f"results/figures/{figure}.pdf",
+            f"results/figures/{figure}.png",
+        log:
+            f"logs/plot/{figure}.log",
+        localrule: True
+        conda:
+            "../../envs/report.yaml"
+        resources:
+            mem_mb=2000,
+        params:
+            figure=figure,
+        message:
+            f"Drawing {figure.replace('_', ' ')}"
+        script:
+            "../scripts/plot.py"

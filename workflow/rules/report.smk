@@ -1,0 +1,55 @@
+"""The report.
+
+In:  tables, figures, provenance.
+Out: results/report.html (self-contained), results/headline.txt
+"""
+
+TEXTS = [f"workflow/report/{name}.rst" for name in ["workflow", *FIGURES]]
+
+
+rule record:
+    input:
+        model="results/prepare/model",
+        tables="results/tables/scores.tsv",
+    output:
+        "results/provenance.json",
+    log:
+        "logs/record.log",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        config=config,
+    message:
+        "Recording what the study was made from"
+    script:
+        "../scripts/record.py"
+
+
+rule report:
+    input:
+        **{name: f"results/tables/{name}.tsv" for name in TABLES},
+        spectra="results/tables/spectra.parquet",
+        figures=collect("results/figures/{figure}.svg", figure=FIGURES),
+        provenance="results/provenance.json",
+        template=workflow.source_path("../report/report.html.j2"),
+        texts=[
+            workflow.source_path(f"../report/{n}.rst") for n in ["workflow", *FIGURES]
+        ],
+    output:
+        page=report(
+            "results/report.html",
+            caption="../report/workflow.rst",
+            category="Report",
+            labels={"figure": "the whole report"},
+        ),
+        headline="results/headline.txt",
+    log:
+        "logs/report.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    message:
+        "Writing the report"
+    script:
+        "../scripts/report.py"

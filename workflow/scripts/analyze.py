@@ -1,0 +1,61 @@
+"""Make the study's tidy tables from its metrics, decompositions and item scores."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone.jobs import job
+from rankone.statistics import DRAWS
+from rankone.tables import (
+    METRIC_KEYS,
+    concatenate,
+    read_items,
+    score_tables,
+    spectra_table,
+    training_table,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+MATRIX_KEYS = ["run", "step", "layer", "module", "tensor"]
+
+
+def main(
+    metrics: Sequence[str | Path],
+    matrices: Sequence[str | Path],
+    spectra: Sequence[str | Path],
+    evaluations: Sequence[str | Path],
+    outputs: Mapping[str, str | Path],
+    seed: int,
+    draws: int = DRAWS,
+) -> None:
+    """Write the tables training, scores, differences, recovery, matrices, spectra."""
+    tables = score_tables(read_items(evaluations), seed, draws)
+    tables["training"] = training_table(
+        concatenate(metrics, METRIC_KEYS), tables["scores"]
+    )
+    tables["matrices"] = concatenate(matrices, [*MATRIX_KEYS, "norm_share"])
+    tables["spectra"] = spectra_table(
+        concatenate(spectra, [*MATRIX_KEYS, "index", "sigma"]), tables["matrices"]
+    )
+    for name, path in outputs.items():
+        write_table(tables[name], path)
+        logger.info("%s: %d rows in %s", name, len(tables[name]), path)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(
+            snakemake.input.metrics,
+            snakemake.input.matrices,
+            snakemake.input.spectra,
+            snakemake.input.evaluations,
+            dict(snakemake.output.items()),
+            snakemake.params.seed,
+            snakemake.params.draws,
+        )

@@ -1,0 +1,81 @@
+"""Benchmark the variants of one exported step, all within one loaded model."""
+
+import logging
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from transformers import AutoTokenizer
+
+from rankone import evaluation, recipes
+from rankone.files import replacing
+from rankone.jobs import job, keep_freed_memory
+from rankone.models import load_model, weight_files
+from rankone.substitution import sources, substituted
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def main(
+    run: str,
+    step: int,
+    names: list[str],
+    model_folder: str,
+    data: str,
+    checkpoint: str | None,
+    factors: str | None,
+    settings: dict,
+    output: str,
+) -> None:
+    """Write one row per item and variant; the variant `base` is the model as it is.
+
+    `settings` has `benchmarks`, `evaluate`, `others`, `rank`, `seed` and
+    `trust_remote_code`.
+    """
+    options, trust = settings["evaluate"], settings["trust_remote_code"]
+    benchmarks = settings["benchmarks"]
+    manager = evaluation.find_tasks(list(benchmarks), options["task_folders"])
+    model = load_model(model_folder, getattr(torch, options["dtype"]), trust)
+    model.to(evaluation.device())
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
+    lm = evaluation.wrap(model, tokenizer, options["batch_size"])
+    tables, begun = [], time.monotonic()
+    with sources(weight_files(model_folder), checkpoint, factors) as files:
+        for done, name in enumerate(names, start=1):
+            change = nullcontext()
+            if name != "base":
+                recipe = recipes.parse(name, settings["rank"])
+                change = substituted(
+                    *(model, recipe, files, settings["others"], settings["seed"])
+                )
+            with change:
+                scores = evaluation.run_benchmarks(lm, benchmarks, manager, data)
+            tables.append(scores.assign(run=run, step=step, variant=name))
+            means = scores.groupby("benchmark", sort=False)["score"].mean()
+            eta = (time.monotonic() - begun) / done * (len(names) - done)
+            logger.info(
+                "%s step %d %s: %s; %d:%02d left",
+                *(run, step, name),
+                ", ".join(f"{key} {value:.3f}" for key, value in means.items()),
+                *divmod(round(eta), 60),
+            )
+    with replacing(output) as temporary:
+        pd.concat(tables).to_parquet(temporary, index=False)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0], snakemake.threads):
+        keep_freed_memory()
+        main(
+            snakemake.wildcards.run,
+            int(snakemake.wildcards.step),
+            *(snakemake.params.variants, snakemake.input.model, snakemake.params.data),
+            snakemake.input.get("checkpoint"),
+            snakemake.input.get("factors"),
+            *(snakemake.params.settings, snakemake.output[0]),
+        )

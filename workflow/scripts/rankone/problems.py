@@ -1,0 +1,155 @@
+"""Arithmetic problem sets: prompts, exact verifier, and splits that do not overlap.
+
+Training and evaluation take the prompt, the answer extraction and the verifier from
+here, so that a reward and a score of 1 mean the same thing.
+"""
+
+import itertools
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rankone.errors import UserError
+
+OPERATIONS = {
+    "addition": ("+", lambda a, b: a + b),
+    "subtraction": ("-", lambda a, b: a - b),
+    "multiplication": ("*", lambda a, b: a * b),
+}
+ANSWER = re.compile(r"\s*(-?\d+)(?![\d.,]*\d)")
+STOP = "\n"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Problems of one operation whose operands have the given numbers of digits."""
+
+    operation: str
+    digits: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation} {self.digits[0]}x{self.digits[1]}"
+
+
+def extract_answer(completion: str) -> str | None:
+    """The integer at the start of a completion, in canonical form, or None.
+
+    Only the first line counts. "046" and " 46" both give "46"; "4.6" and "4,600" give
+    None because they are not the integer 4.
+    """
+    match = ANSWER.match(completion.split(STOP)[0])
+    return str(int(match[1])) if match else None
+
+
+def is_correct(completion: str, answer: str) -> bool:
+    """Whether a completion starts with exactly the integer `answer`."""
+    return extract_answer(completion) == answer
+
+
+def operands(digits: int) -> range:
+    """Positive integers with that many digits."""
+    return range(1 if digits == 1 else 10 ** (digits - 1), 10**digits)
+
+
+def pairs(family: Family) -> list[tuple[int, int]]:
+    """Every operand pair of a family; differences are never negative."""
+    both = itertools.product(*map(operands, family.digits))
+    if family.operation == "subtraction":
+        return [(a, b) for a, b in both if a >= b]
+    return list(both)
+
+
+def question(family: Family, pair: tuple[int, int]) -> str:
+    """One problem as text, up to the equals sign."""
+    symbol, _ = OPERATIONS[family.operation]
+    return f"{pair[0]} {symbol} {pair[1]} ="
+
+
+def solve(family: Family, pair: tuple[int, int]) -> str:
+    """The exact answer."""
+    _, function = OPERATIONS[family.operation]
+    return str(function(*pair))
+
+
+def few_shot(family: Family, shots: list[tuple[int, int]]) -> str:
+    """Solved problems of a family, one a line."""
+    return "".join(f"{question(family, s)} {solve(family, s)}{STOP}" for s in shots)
+
+
+def problem(family: Family, shots: list, pair: tuple[int, int]) -> dict:
+    """One row of a problem set; `prompt` ends where the model must answer."""
+    text = question(family, pair)
+    return {
+        "id": f"{family.operation}:{text.removesuffix(' =')}",
+        "prompt": few_shot(family, shots) + text,
+        "answer": solve(family, pair),
+        "operation": family.operation,
+        "digits": f"{family.digits[0]}x{family.digits[1]}",
+    }
+
+
+def family_sizes(size: int, count: int) -> list[int]:
+    """Split `size` as evenly as possible into `count` parts."""
+    return [size // count + (i < size % count) for i in range(count)]
+
+
+def draw(families: list[Family], sizes: dict[str, int], shots: int, seed: int) -> dict:
+    """Draw disjoint problem sets of the given sizes from one mixture.
+
+    Each family's operand pairs are shuffled once and dealt out: first the few-shot
+    examples, then each split in order, so that no pair is used twice.
+    """
+    splits: dict[str, list[dict]] = {name: [] for name in sizes}
+    for index, family in enumerate(families):
+        rng = random.Random(f"{seed}:{family.name}")
+        pool = pairs(family)
+        rng.shuffle(pool)
+        parts = {n: family_sizes(s, len(families))[index] for n, s in sizes.items()}
+        check_supply(family, len(pool), shots + sum(parts.values()))
+        deal: Iterator = iter(pool)
+        examples = list(itertools.islice(deal, shots))
+        for name, part in parts.items():
+            chosen = itertools.islice(deal, part)
+            splits[name] += [problem(family, examples, pair) for pair in chosen]
+    for name, rows in splits.items():
+        random.Random(f"{seed}:{name}").shuffle(rows)
+    return splits
+
+
+def check_supply(family: Family, available: int, wanted: int) -> None:
+    """Raise UserError when a family has fewer problems than the splits need."""
+    if wanted > available:
+        raise UserError(
+            f"problems: {family.name} has {available} different problems, but the "
+            f"splits and few-shot examples need {wanted}; lower the sizes or add "
+            "families to the mixture."
+        )
+
+
+def parse_families(mixture: list[dict]) -> list[Family]:
+    """The config's mixture as families."""
+    return [Family(entry["operation"], tuple(entry["digits"])) for entry in mixture]
+
+
+def make_splits(settings: dict) -> dict[str, list[dict]]:
+    """All problem sets of a study: train, train_probe, held_out, shifted.
+
+    `train_probe` is the first part of `train`; `train` and `held_out` share a
+    distribution but no problem; `shifted` comes from another mixture and shares no
+    family with them.
+    """
+    families = parse_families(settings["mixture"])
+    shifted = parse_families(settings["shifted_mixture"])
+    if common := set(families) & set(shifted):
+        names = ", ".join(sorted(family.name for family in common))
+        raise UserError(f"problems: {names} is in `mixture` and in `shifted_mixture`.")
+    sizes = settings["sizes"]
+    if sizes["train_probe"] > sizes["train"]:
+        raise UserError("problems: sizes.train_probe is larger than sizes.train.")
+    shots, seed = settings["shots"], settings["seed"]
+    splits = draw(families, {n: sizes[n] for n in ("train", "held_out")}, shots, seed)
+    splits |= draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
+    splits["train_probe"] = splits["train"][: sizes["train_probe"]]
+    return splits

@@ -1,0 +1,391 @@
+"""The report: sentences that the intervals allow, the headline table, the page."""
+
+import base64
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from docutils.core import publish_parts
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from rankone.errors import UserError
+from rankone.figures import (
+    HELD_OUT,
+    KNOWLEDGE,
+    MATHEMATICS,
+    SHIFTED,
+    final_step,
+    variant_label,
+    variant_order,
+)
+from rankone.statistics import DEFINED, DRAWS, LEVEL
+from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, read_table
+
+RANK1 = "rank1"
+WITHOUT_RANK1 = "without_rank1"
+RANDOM_RANK1 = "random_rank1"
+TEXT_WIDTH = 88
+NBSP = "\N{NO-BREAK SPACE}"
+NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+HEADLINE_CELLS = {
+    "held-out": (MATHEMATICS, HELD_OUT),
+    "shifted": (MATHEMATICS, SHIFTED),
+    "knowledge": (KNOWLEDGE, MEAN),
+}
+MATRIX_FIGURES = frozenset({"rank1_share", "spectra"})  # nothing is sampled there
+DESCRIPTIONS = {
+    "training": "metrics of every training step, and accuracies of exported steps",
+    "scores": "accuracy per run, step, variant and benchmark",
+    "differences": "accuracy minus the base's, paired by item",
+    "recovery": "share of the full update's gain that a variant keeps",
+    "matrices": "norms and rank measures of every weight matrix's update",
+    "spectra": "all singular values of every update",
+}
+CAPTION_SETTINGS = {
+    "file_insertion_enabled": False,
+    "raw_enabled": False,
+    "_disable_config": True,
+    "initial_header_level": 3,
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The three tables of scores, and the final step that they share."""
+
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    recovery: pd.DataFrame
+    step: int
+
+
+def load_results(tables_dir: str | Path) -> Results:
+    """Read scores, differences and recovery from the folder of tables."""
+    names = ("scores", "differences", "recovery")
+    scores, differences, kept = (
+        read_table(Path(tables_dir) / f"{name}.tsv") for name in names
+    )
+    return Results(scores, differences, kept, final_step(scores))
+
+
+def pick(
+    table: pd.DataFrame, step: int, domain: str, benchmark: str, variant: str
+) -> pd.Series | None:
+    """The pooled row (the base's own for the base), or None if there is none."""
+    run, step = (BASE, 0) if variant == BASE else (ALL_RUNS, step)
+    rows = table[
+        (table["run"] == run)
+        & (table["step"] == step)
+        & (table["domain"] == domain)
+        & (table["benchmark"] == benchmark)
+        & (table["variant"] == variant)
+    ]
+    return None if rows.empty else rows.iloc[0]
+
+
+def count(number: int, noun: str) -> str:
+    """A small number in words with its noun: `two runs`."""
+    word = NUMBER_WORDS[number] if number < len(NUMBER_WORDS) else f"{number:,}"
+    return f"{word} {noun}{'' if number == 1 else 's'}"
+
+
+def bounds(row: pd.Series, decimals: int = 0) -> str:
+    """The interval in per cent or points: `[63, 73]`."""
+    low, high = (_rounded(row[name], decimals) for name in ("low", "high"))
+    return f"[{low},{NBSP}{high}]"
+
+
+def _rounded(share: float, decimals: int = 0, sign: str = "") -> str:
+    # Adding zero turns a rounded -0 into 0.
+    return f"{round(100 * share, decimals) + 0.0:{sign}.{decimals}f}"
+
+
+def percent(row: pd.Series | None, column: str) -> str:
+    """A share with its interval in per cent; a dash if there is none."""
+    if row is None or pd.isna(row[column]):
+        return "–"
+    return f"{_rounded(row[column])}{NBSP}% {bounds(row)}"
+
+
+def points(row: pd.Series) -> str:
+    """A paired difference in percentage points with its interval."""
+    return change_cell(row).replace(" ", f"{NBSP}points ", 1)
+
+
+def gain_sentence(results: Results) -> str:
+    """What training did to held-out accuracy, as far as its interval allows."""
+    at = results.step, MATHEMATICS, HELD_OUT
+    gain = pick(results.differences, *at, FULL)
+    full, base = (pick(results.scores, *at, name) for name in (FULL, BASE))
+    if gain is None or full is None or base is None:
+        return "The full update was not evaluated on held-out problems."
+    setting = f"{count(gain['runs'], 'run')}, {gain['n']:,} problems"
+    change = f"from {percent(base, 'score')} to {percent(full, 'score')}"
+    if gain["low"] > 0:
+        verb = "raised"
+    elif gain["high"] < 0:
+        verb = "lowered"
+    else:
+        return (
+            f"RLVR made no detectable difference to held-out accuracy: {points(gain)}, "
+            f"{change} ({setting})."
+        )
+    return f"RLVR {verb} held-out accuracy {change}, {points(gain)} ({setting})."
+
+
+def kept_phrase(row: pd.Series) -> str:
+    """How much of the gain a variant keeps, in words that its interval allows."""
+    share = percent(row, "recovery")
+    if row["low"] > 0:
+        return f"keeps {share} of the gain"
+    if row["high"] < 0:
+        return f"falls below the base ({share} of the gain)"
+    return f"keeps no share of the gain that can be told from zero ({share})"
+
+
+def recovery_sentence(results: Results) -> str:
+    """What the rank-1 part keeps, beside its controls; empty if not evaluated."""
+    at = results.step, MATHEMATICS, HELD_OUT
+    variants = (RANK1, WITHOUT_RANK1, RANDOM_RANK1)
+    rank1, without, random = (pick(results.recovery, *at, v) for v in variants)
+    if rank1 is None:
+        return ""
+    if rank1["status"] != DEFINED:
+        return f"What a part of the update keeps is undefined: {rank1['status']}."
+    parts = [f"The rank-1 part of the updates alone {kept_phrase(rank1)}"]
+    if without is not None:
+        parts.append(f"what is left without it {kept_phrase(without)}")
+    if random is not None:
+        parts.append(f"a random rank-1 update of the same norm {kept_phrase(random)}")
+    return "; ".join(parts) + "." + conclusion(rank1, without)
+
+
+def conclusion(rank1: pd.Series, without: pd.Series | None) -> str:
+    """A sentence on what follows from both intervals, or nothing."""
+    if without is None or rank1["low"] <= 0 or without["low"] <= 0:
+        return ""
+    return " So the gain is not in the rank-1 part alone."
+
+
+def knowledge_sentence(results: Results) -> str:
+    """What happened to general knowledge; empty if it was not evaluated."""
+    at = results.step, KNOWLEDGE, MEAN
+    row = pick(results.differences, *at, FULL)
+    if row is None:
+        return ""
+    if row["low"] > 0:
+        verdict = "General knowledge rose"
+    elif row["high"] < 0:
+        verdict = "General knowledge fell"
+    else:
+        verdict = "No change in general knowledge was detected"
+    sentence = f"{verdict} with the full update: {points(row)}"
+    rank1 = pick(results.differences, *at, RANK1)
+    if rank1 is not None:
+        sentence += f"; with its rank-1 part alone {points(rank1)}"
+    return f"{sentence} ({row['n']:,} items)."
+
+
+def sentences(results: Results) -> list[str]:
+    """The headline, most important sentence first."""
+    found = [
+        gain_sentence(results),
+        recovery_sentence(results),
+        knowledge_sentence(results),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def headline_table(results: Results) -> pd.DataFrame:
+    """Scores, gain kept and paired change in knowledge of each variant, as text."""
+    scores, step = results.scores, results.step
+    pooled = scores[(scores["run"] == ALL_RUNS) & (scores["step"] == step)]
+    rows = []
+    for variant in variant_order([BASE, *pooled["variant"]]):
+        change = pick(results.differences, step, KNOWLEDGE, MEAN, variant)
+        cells = {
+            name: percent(pick(scores, step, *cell, variant), "score")
+            for name, cell in HEADLINE_CELLS.items()
+        }
+        rows.append(
+            {
+                "variant": variant_label(variant),
+                "held-out": cells["held-out"],
+                "gain kept": kept_cell(results, variant),
+                "shifted": cells["shifted"],
+                "knowledge": cells["knowledge"],
+                "change in points": "–" if change is None else change_cell(change),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def change_cell(row: pd.Series) -> str:
+    """A paired difference in percentage points without its unit."""
+    return f"{_rounded(row['difference'], 1, '+')} {bounds(row, 1)}"
+
+
+def kept_cell(results: Results, variant: str) -> str:
+    """Recovery on held-out problems; 0 and 100 % by definition for base and full."""
+    row = pick(results.recovery, results.step, MATHEMATICS, HELD_OUT, variant)
+    if row is not None:
+        return percent(row, "recovery") if row["status"] == DEFINED else "undefined"
+    gain = pick(results.differences, results.step, MATHEMATICS, HELD_OUT, FULL)
+    if variant in (BASE, FULL) and gain is not None and gain["low"] > 0:
+        return f"{0 if variant == BASE else 100}{NBSP}%"
+    return "–"
+
+
+def headline(tables_dir: str | Path) -> str:
+    """The headline and its table as plain text for a terminal."""
+    results = load_results(tables_dir)
+    table = headline_table(results)
+    widths = [max(len(c), *table[c].str.len()) for c in table.columns]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        for row in [tuple(table.columns), *table.itertuples(index=False)]
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    prose = [textwrap.fill(text, TEXT_WIDTH) for text in sentences(results)]
+    note = (
+        f"Step {results.step}. Brackets: {100 * LEVEL:.0f} % intervals. Last column: "
+        "knowledge, paired with the base."
+    )
+    body = "\n".join(line.rstrip() for line in lines)
+    return "\n\n".join([*prose, body, note]).replace(NBSP, " ") + "\n"
+
+
+def benchmark_table(results: Results) -> pd.DataFrame:
+    """Benchmarks with their domain, number of items, and base and final accuracy."""
+    base = results.scores[
+        (results.scores["run"] == BASE) & (results.scores["benchmark"] != MEAN)
+    ]
+    rows = []
+    for row in base.sort_values(["domain", "benchmark"], ascending=[False, True]).iloc:
+        at = results.step, row["domain"], row["benchmark"], FULL
+        change = pick(results.differences, *at)
+        rows.append(
+            {
+                "benchmark": row["benchmark"],
+                "domain": row["domain"],
+                "items": f"{row['n']:,}",
+                "base": percent(row, "score"),
+                "full update": percent(pick(results.scores, *at), "score"),
+                "paired change": "–" if change is None else points(change),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def sample_sizes(results: Results) -> str:
+    """The numbers of runs and items behind the figures, in words."""
+    parts = []
+    for name, cell in HEADLINE_CELLS.items():
+        row = pick(results.scores, results.step, *cell, FULL)
+        if row is not None:
+            parts.append(f"{row['n']:,} {name} items")
+            runs = count(row["runs"], "run")
+    return f"Sample: {runs}; {', '.join(parts)}." if parts else ""
+
+
+def restructured(path: str | Path) -> Markup:
+    """A reStructuredText file as an HTML fragment."""
+    text = Path(path).read_text(encoding="utf-8")
+    parts = publish_parts(text, writer="html5", settings_overrides=CAPTION_SETTINGS)
+    return Markup(parts["body"])
+
+
+def figure_entry(
+    svg: str | Path, captions: str | Path, sizes: str
+) -> dict[str, object]:
+    """A figure as a data URI (SVG ids stay apart) with caption, sizes and alt text."""
+    name = Path(svg).stem
+    data = base64.b64encode(Path(svg).read_bytes()).decode()
+    caption = restructured(Path(captions) / f"{name}.rst")
+    plain = unescape(re.sub(r"<[^>]+>", "", caption))
+    return {
+        "name": name,
+        "source": f"data:image/svg+xml;base64,{data}",
+        "caption": caption,
+        "sizes": "" if name in MATRIX_FIGURES else sizes,
+        "alt": " ".join(plain.split()).split(". ")[0].rstrip(".") + ".",
+    }
+
+
+def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as (dotted key, text) pairs."""
+    if isinstance(value, Mapping):
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return [(prefix, str(value))]
+
+
+def read_provenance(path: str | Path) -> dict:
+    """The provenance mapping of a JSON or YAML file."""
+    text = Path(path).read_text(encoding="utf-8")
+    is_json = Path(path).suffix == ".json"
+    value = json.loads(text) if is_json else yaml.safe_load(text)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a mapping, found {type(value).__name__}.")
+    return value
+
+
+def data_files(tables_dir: str | Path) -> list[dict[str, object]]:
+    """The tables in the folder with a description and their size."""
+    return [
+        {
+            "name": path.name,
+            "description": DESCRIPTIONS.get(path.stem, ""),
+            "kilobytes": f"{max(1, path.stat().st_size // 1000):,}",
+        }
+        for path in sorted(Path(tables_dir).iterdir())
+        if path.suffix in (".tsv", ".parquet")
+    ]
+
+
+def render(
+    tables_dir: str | Path,
+    figures: Sequence[str | Path],
+    provenance: Mapping[str, object],
+    text_dir: str | Path,
+) -> str:
+    """The report as one self-contained HTML page.
+
+    `figures` are SVG files in the order of the page; `text_dir` holds the template
+    report.html.j2, the overview workflow.rst and one `<figure>.rst` per figure.
+    """
+    results = load_results(tables_dir)
+    sizes = sample_sizes(results)
+    environment = Environment(
+        loader=FileSystemLoader(text_dir),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        sentences=sentences(results),
+        table=headline_table(results),
+        benchmarks=benchmark_table(results),
+        step=results.step,
+        runs=sorted(set(results.scores["run"]) - {ALL_RUNS, BASE}),
+        level=f"{100 * LEVEL:.0f}",
+        draws=f"{DRAWS:,}",
+        figures=[figure_entry(svg, text_dir, sizes) for svg in figures],
+        overview=restructured(Path(text_dir) / "workflow.rst"),
+        provenance=flatten(provenance),
+        data_folder=Path(tables_dir).name,
+        files=data_files(tables_dir),
+    )

@@ -1,0 +1,200 @@
+"""Intervals for accuracies, paired differences and recovered gain.
+
+Every statistic of one table cell is computed from the same resampled items (and the
+same resampled runs), so that variants stay paired. Items are resampled as counts of
+distinct outcome patterns: the same distribution as drawing items one by one, but
+independent of the order of the items and faster.
+
+Sources: Efron and Tibshirani, An Introduction to the Bootstrap, chapters 8 and 13
+(paired and percentile bootstrap); Wilson, JASA 22 (1927) 209; Bonett and Price, JEBS
+37 (2012) 479 (paired proportions); Marchenko and Pastur, Math. USSR-Sb. 1 (1967) 457.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+DRAWS = 10_000
+LEVEL = 0.95
+Z = float(norm.ppf((1 + LEVEL) / 2))
+# A resampled gain at or below zero counts as this: the ratio's limit, not a sign flip.
+SMALLEST_GAIN = 1e-9
+GRID_POINTS = 4001
+
+DEFINED = "defined"
+NO_GAIN = "gain not distinguishable from zero"
+LOSS = "training lowered the score"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the bounds of its two-sided interval at `LEVEL`."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def includes_zero(self) -> bool:
+        """Whether zero lies in the interval, bounds included."""
+        return self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Share of a gain that a variant keeps; NaN unless `status` is `DEFINED`."""
+
+    estimate: Estimate
+    gain: Estimate
+    status: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Mean scores of several variants: observed (V,), resampled (draws, V).
+
+    `floor` is the least half-width of an interval of a paired difference.
+    """
+
+    observed: np.ndarray
+    draws: np.ndarray
+    floor: float
+
+
+def wilson(score: float, n: int, z: float = Z) -> Estimate:
+    """Wilson interval of a mean of `n` independent scores in [0, 1].
+
+    Chosen for single accuracies because it keeps its coverage near 0 and 1, where the
+    bootstrap of all-wrong or all-right items has width zero. For scores that are not
+    only 0 or 1 it is conservative: their variance is at most score * (1 - score).
+    """
+    if n < 1 or not 0 <= score <= 1:
+        raise ValueError(f"score {score} of {n} items: expected [0, 1] and n >= 1")
+    centre = (score + z**2 / (2 * n)) / (1 + z**2 / n)
+    spread = z * np.sqrt(score * (1 - score) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    # The bounds are 0 and 1 exactly at the ends; rounding must not exclude the score.
+    low, high = min(centre - spread, score), max(centre + spread, score)
+    return Estimate(score, max(low, 0.0), min(high, 1.0))
+
+
+def bootstrap(
+    strata: Sequence[np.ndarray], rng: np.random.Generator, draws: int = DRAWS
+) -> Sample:
+    """Resample the mean score of V variants, paired by item.
+
+    Each stratum (benchmark) is an array (runs, V, items); runs and V agree, items may
+    differ. The mean is unweighted over strata. Items are resampled within each stratum,
+    the same items for all runs and variants; with several runs, runs are resampled as
+    well, the same runs for all strata. With few runs the spread between runs is
+    underestimated by the factor (runs - 1) / runs in variance.
+    """
+    strata = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
+    shapes = {stratum.shape[:2] for stratum in strata}
+    if len(shapes) != 1 or any(s.ndim != 3 or s.shape[2] == 0 for s in strata):
+        raise ValueError("strata: expected non-empty arrays (runs, variants, items)")
+    runs = strata[0].shape[0]
+    weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=draws) / runs
+    means = sum(_resampled_means(stratum, rng, draws) for stratum in strata)
+    return Sample(
+        observed=np.mean([s.mean(axis=(0, 2)) for s in strata], axis=0),
+        draws=np.einsum("dr,drv->dv", weights, means) / len(strata),
+        floor=_floor([stratum.shape[2] for stratum in strata]),
+    )
+
+
+def _resampled_means(
+    stratum: np.ndarray, rng: np.random.Generator, draws: int
+) -> np.ndarray:
+    """Means (draws, runs, V) over resampled items of one stratum (runs, V, items)."""
+    runs, variants, n = stratum.shape
+    patterns, counts = np.unique(
+        stratum.reshape(runs * variants, n), axis=1, return_counts=True
+    )
+    weights = rng.multinomial(n, counts / n, size=draws) / n
+    return (weights @ patterns.T).reshape(draws, runs, variants)
+
+
+def _floor(sizes: Sequence[int]) -> float:
+    """Half-width of Bonett and Price's interval when no pair of items disagrees.
+
+    The bootstrap would give width zero there, as if infinitely many items had been
+    seen; it is wider than this from two disagreeing pairs on.
+    """
+    half_widths = [Z * np.sqrt(2) / (n + 2) for n in sizes]
+    return float(np.sqrt(np.sum(np.square(half_widths))) / len(sizes))
+
+
+def _estimate(value: float, draws: np.ndarray, floor: float) -> Estimate:
+    """Percentile interval, never narrower than `value` plus or minus `floor`."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(
+        float(value), float(min(low, value - floor)), float(max(high, value + floor))
+    )
+
+
+def bootstrap_mean(sample: Sample, variant: int = 0) -> Estimate:
+    """Mean score of one variant, in [0, 1]."""
+    estimate = _estimate(
+        sample.observed[variant], sample.draws[:, variant], sample.floor
+    )
+    return Estimate(estimate.value, max(estimate.low, 0.0), min(estimate.high, 1.0))
+
+
+def paired_difference(sample: Sample, variant: int, reference: int = 0) -> Estimate:
+    """Mean score of `variant` minus that of `reference`, paired by item."""
+    return _estimate(
+        sample.observed[variant] - sample.observed[reference],
+        sample.draws[:, variant] - sample.draws[:, reference],
+        sample.floor,
+    )
+
+
+def recovery(sample: Sample, variant: int, full: int, base: int = 0) -> Recovery:
+    """(variant - base) / (full - base) over the same resampled items and runs.
+
+    With several runs it is the ratio of the means over runs. It is undefined (NaN, with
+    the reason as `status`) unless the gain full - base is above zero with its interval.
+    """
+    gain = paired_difference(sample, full, base)
+    if gain.low <= 0:
+        undefined = Estimate(np.nan, np.nan, np.nan)
+        return Recovery(undefined, gain, NO_GAIN if gain.includes_zero else LOSS)
+    kept = paired_difference(sample, variant, base).value
+    gains = sample.draws[:, full] - sample.draws[:, base]
+    shares = (sample.draws[:, variant] - sample.draws[:, base]) / np.maximum(
+        gains, SMALLEST_GAIN
+    )
+    share = _estimate(kept / gain.value, shares, sample.floor / gain.value)
+    return Recovery(share, gain, DEFINED)
+
+
+def noise_spectrum(rows: int, columns: int) -> np.ndarray:
+    """Expected singular values of independent Gaussian noise, over its Frobenius norm.
+
+    Marchenko-Pastur quantiles, largest first, length min(rows, columns); the null for
+    the spectrum of an update of this shape.
+    """
+    small, large = sorted((rows, columns))
+    ratio = small / large
+    lower, upper = (1 - np.sqrt(ratio)) ** 2, (1 + np.sqrt(ratio)) ** 2
+    # Cosine spacing: the density has square-root edges.
+    angle = np.linspace(0, np.pi, GRID_POINTS)
+    value = lower + (upper - lower) * (1 - np.cos(angle)) / 2
+    mass = np.sin(angle) ** 2 / np.maximum(value, np.finfo(float).tiny)
+    if lower < np.finfo(float).eps:
+        # At a square shape the ratio has the finite limit 4 / upper * cos^2(angle / 2).
+        mass = 4 / upper * np.cos(angle / 2) ** 2
+    cumulative = np.cumsum(mass) - mass / 2
+    levels = (np.arange(small, 0, -1) - 0.5) / small
+    eigenvalues = np.interp(levels, cumulative / mass.sum(), value)
+    return np.sqrt(eigenvalues / eigenvalues.sum())
+
+
+def noise_norm_share(rows: int, columns: int) -> float:
+    """Largest singular value over the Frobenius norm, for Gaussian noise of this shape.
+
+    The Marchenko-Pastur edge (sqrt(rows) + sqrt(columns)) / sqrt(rows * columns).
+    """
+    return float((np.sqrt(rows) + np.sqrt(columns)) / np.sqrt(rows * columns))

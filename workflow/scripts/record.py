@@ -1,0 +1,59 @@
+"""Record what a study was made from: config, base, seeds, versions, commit."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone.files import digest, replacing
+from rankone.jobs import job
+from rankone.models import weights_hash
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+LIBRARIES = (
+    *("snakemake", "torch", "transformers", "trl", "lm-eval", "safetensors"),
+    *("numpy", "scipy", "pandas"),
+)
+
+
+def commit() -> str:
+    """The checked-out commit, marked when files differ from it; or "unknown"."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    folder = Path(__file__).parent
+    try:
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
+    return run.stdout.strip() or "unknown"
+
+
+def main(config: dict, model_folder: str, output: str) -> None:
+    """Write the provenance of a study as JSON."""
+    record = {
+        "study": config["study"],
+        "config": {"sha256": digest(config)},
+        "base": {"model": config["model"], "weights": weights_hash(model_folder)},
+        "seeds": {name: run["seed"] for name, run in config["runs"].items()},
+        "precision": {
+            "updates and SVD": "float32",
+            "training": "bfloat16 autocast"
+            if config["grpo"].get("bf16")
+            else "float32",
+            "evaluation": config["evaluate"]["dtype"],
+        },
+        "others": config["others"],
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+    with replacing(output) as temporary:
+        temporary.write_text(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake.params.config, snakemake.input.model, snakemake.output[0])

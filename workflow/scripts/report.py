@@ -1,0 +1,46 @@
+"""Write the report page and the headline for the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone.files import replacing
+from rankone.jobs import job
+from rankone.report import headline, read_provenance, render
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    tables_dir: str | Path,
+    figures: Sequence[str | Path],
+    provenance: str | Path,
+    text_dir: str | Path,
+    page: str | Path,
+    headline_path: str | Path,
+) -> None:
+    """Write `page` (HTML) and `headline_path` (plain text).
+
+    `figures` are SVG files in the order of the page; `text_dir` holds the template,
+    the overview and the captions.
+    """
+    texts = {
+        page: render(tables_dir, figures, read_provenance(provenance), text_dir),
+        headline_path: headline(tables_dir),
+    }
+    for path, text in texts.items():
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(
+            Path(snakemake.input.scores).parent,
+            snakemake.input.figures,
+            snakemake.input.provenance,
+            Path(snakemake.input.template).parent,
+            snakemake.output.page,
+            snakemake.output.headline,
+        )

@@ -1,0 +1,70 @@
+"""Train one run with RLVR and export its checkpoints."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import transformers
+import trl
+from transformers import AutoTokenizer
+
+from rankone import training
+from rankone.files import digest, read_jsonl, sha256
+from rankone.jobs import job, keep_freed_memory
+from rankone.models import load_model, weight_files, weights_hash
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    run: str,
+    model_folder: str,
+    problems: str,
+    settings: dict,
+    state: str,
+    metrics: str,
+    checkpoints: dict[int, str],
+) -> None:
+    """Train, or go on training, the run called `run`; then publish its files.
+
+    `settings` has `grpo`, `schedule`, `seed` and `trust_remote_code`.
+    """
+    state = Path(state)
+    identity = {
+        "run": run,
+        "settings": settings,
+        "base": weights_hash(model_folder),
+        "problems": sha256(problems),
+        "versions": {m.__name__: m.__version__ for m in (transformers, trl)},
+        "code": sha256(training.__file__),
+    }
+    training.claim_state(state, identity)
+    if not training.finished(state, list(checkpoints)):
+        args = training.arguments(
+            settings["grpo"], settings["schedule"], settings["seed"], state
+        )
+        training.train(
+            load_model(model_folder, trust=settings["trust_remote_code"]),
+            AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
+            *(read_jsonl(problems), args, run, list(checkpoints)),
+            {"run": run, "base": identity["base"], "identity": digest(identity)},
+        )
+    rows = pd.DataFrame(training.read_metrics(state / "metrics.jsonl"))
+    last = training.export_path(state / "exports", max(checkpoints))
+    training.check_result(run, rows, weight_files(model_folder), last)
+    training.publish(state, metrics, checkpoints)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0], snakemake.threads):
+        keep_freed_memory()
+        main(
+            snakemake.wildcards.run,
+            *(snakemake.input.model, snakemake.input.problems),
+            *(snakemake.params.settings, snakemake.params.state),
+            snakemake.output.metrics,
+            dict(
+                zip(snakemake.params.steps, snakemake.output.checkpoints, strict=True)
+            ),
+        )
