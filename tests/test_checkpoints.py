@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from rankone.checkpoints import check_match, export, metadata, opened, own_weights, read
 from rankone.errors import UserError
 from rankone.files import replacing
 from rankone.models import weight_files
-from safetensors.torch import save_file
 from tiny import make_model, save_model
 
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rankone import problems
 from rankone.errors import UserError
 from rankone.problems import Family
@@ -23,7 +24,9 @@ def settings(**changes):
     } | changes
 
 
-@given(st.integers(), st.sampled_from(["", " ", "  "]), st.sampled_from(["", "\n5", " "]))
+@given(
+    st.integers(), st.sampled_from(["", " ", "  "]), st.sampled_from(["", "\n5", " "])
+)
 def test_an_exact_answer_is_correct(number, before, after):
     assert problems.is_correct(f"{before}{number}{after}", str(number))
 

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+
 from rankone import training
 from rankone.checkpoints import export
 from rankone.errors import UserError
@@ -86,9 +87,7 @@ def metrics(*shares):
 def test_rewards_that_never_vary_fail_the_run(base, tmp_path):
     export(make_model(1), tmp_path / "w.safetensors", {})
     with pytest.raises(UserError, match="in none of 2 steps did the rewards"):
-        training.check_result(
-            "r", metrics(1.0, 1.0), base, tmp_path / "w.safetensors"
-        )
+        training.check_result("r", metrics(1.0, 1.0), base, tmp_path / "w.safetensors")
 
 
 def test_weights_that_did_not_change_fail_the_run(base, tmp_path):

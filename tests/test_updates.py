@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rankone import updates
 from safetensors import safe_open
+
+from rankone import updates
 
 
 def planted(sigma, rows=24, columns=16, seed=0):

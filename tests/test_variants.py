@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from rankone import recipes, updates, variants
 from rankone.checkpoints import export, own_weights
 from rankone.errors import UserError
@@ -133,4 +134,3 @@ def test_the_base_is_restored_after_an_error(files):
             raise RuntimeError("stop")
     base = own_weights(make_model(0))
     assert all(torch.equal(own_weights(model)[key], base[key]) for key in base)
-

@@ -1,4 +1,4 @@
-"""A tiny randomly initialised model with its own tokenizer, and a study that fits it."""
+"""A tiny randomly initialised model with its own tokenizer, and a study for it."""
 
 import json
 from pathlib import Path
@@ -77,7 +77,7 @@ def save_task(folder: Path) -> None:
 
 
 def study(folder: Path) -> dict:
-    """A study of one run of four steps on the tiny model in `folder`."""
+    """A study of one run of eight steps on the tiny model in `folder`."""
     one = {"operation": "addition", "digits": [1, 1]}
     exact = {"domain": "mathematics", "metric": "exact_match"}
     return {
@@ -97,7 +97,7 @@ def study(folder: Path) -> dict:
             "bf16": False,
             "gradient_checkpointing": False,
         },
-        "schedule": {"max_steps": 4, "export_steps": [2, 4], "save_steps": 1},
+        "schedule": {"max_steps": 8, "export_steps": [4, 8], "save_steps": 1},
         "runs": {"tiny": {"seed": 0}},
         "decompose": {"rank": 4},
         "variants": ["full", "rank1", "rank1_rescaled", "without_rank1", "shrunk"],

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from rankone.checkpoints import check_match, metadata, opened, read
+from rankone.compute import set_up
 from rankone.factors import save_factors
 from rankone.files import replacing
 from rankone.jobs import job
@@ -56,7 +57,8 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0], snakemake.threads):
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads)
         main(
             snakemake.wildcards.run,
             int(snakemake.wildcards.step),

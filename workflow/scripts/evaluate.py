@@ -10,8 +10,9 @@ import torch
 from transformers import AutoTokenizer
 
 from rankone import evaluation, recipes
+from rankone.compute import device, set_up
 from rankone.files import replacing
-from rankone.jobs import job, keep_freed_memory
+from rankone.jobs import job
 from rankone.models import load_model, weight_files
 from rankone.substitution import sources, substituted
 
@@ -41,7 +42,7 @@ def main(
     benchmarks = settings["benchmarks"]
     manager = evaluation.find_tasks(list(benchmarks), options["task_folders"])
     model = load_model(model_folder, getattr(torch, options["dtype"]), trust)
-    model.to(evaluation.device())
+    model.to(device())
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
     lm = evaluation.wrap(model, tokenizer, options["batch_size"])
     tables, begun = [], time.monotonic()
@@ -69,8 +70,8 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0], snakemake.threads):
-        keep_freed_memory()
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads)
         main(
             snakemake.wildcards.run,
             int(snakemake.wildcards.step),

@@ -9,8 +9,9 @@ import trl
 from transformers import AutoTokenizer
 
 from rankone import training
+from rankone.compute import set_up
 from rankone.files import digest, read_jsonl, sha256
-from rankone.jobs import job, keep_freed_memory
+from rankone.jobs import job
 from rankone.models import load_model, weight_files, weights_hash
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0], snakemake.threads):
-        keep_freed_memory()
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads)
         main(
             snakemake.wildcards.run,
             *(snakemake.input.model, snakemake.input.problems),

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pandas as pd
-import torch
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
@@ -15,12 +14,6 @@ from rankone.errors import UserError
 from rankone.study import TASKS, own_tasks
 
 logger = logging.getLogger(__name__)
-
-
-def device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return accelerator or torch.device("cpu")
 
 
 def find_tasks(names: list[str], folders: list[str]) -> TaskManager:

@@ -1,0 +1,27 @@
+"""Shorten a study to two steps and a few items: the same stages in a few minutes."""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+
+def shorten(config: dict) -> dict:
+    """One run of two steps, four variants, eight items a benchmark."""
+    name, run = next(iter(config["runs"].items()))
+    benchmarks = {
+        task: benchmark | {"items": 8}
+        for task, benchmark in config["benchmarks"].items()
+    }
+    return config | {
+        "study": f"{config['study']}, two steps",
+        "runs": {name: run},
+        "schedule": {"max_steps": 2, "export_steps": [1, 2], "save_steps": 1},
+        "variants": ["full", "rank1", "without_rank1", "random_rank1"],
+        "benchmarks": benchmarks,
+    }
+
+
+if __name__ == "__main__":
+    source, target = map(Path, sys.argv[1:])
+    target.write_text(yaml.safe_dump(shorten(yaml.safe_load(source.read_text()))))

@@ -1,0 +1,93 @@
+"""The lock, the environments and the scripts agree."""
+
+import ast
+import re
+import sys
+
+import pytest
+import yaml
+
+from conftest import ROOT
+
+ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+SCRIPTS = ROOT / "workflow" / "scripts"
+DISTRIBUTIONS = {"lm_eval": "lm-eval", "yaml": "pyyaml", "huggingface_hub": None}
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = (re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line) for line in lines)
+    return {pin[1].lower().replace("_", "-"): pin[2] for pin in pins}
+
+
+def pins(env) -> dict[str, str]:
+    dependencies = yaml.safe_load(env.read_text())["dependencies"]
+    (pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
+    return dict(pin.split("==") for pin in pip)
+
+
+def test_the_lock_has_plain_pins_only():
+    assert len(locked()) == len((ROOT / "requirements.lock").read_text().splitlines())
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
+def test_an_environment_pins_what_the_lock_pins(env):
+    drifted = {n: v for n, v in pins(env).items() if locked().get(n) != v}
+    assert not drifted, f"{env.name} differs from requirements.lock: {drifted}"
+
+
+def test_every_dependency_of_the_project_is_locked():
+    text = (ROOT / "pyproject.toml").read_text()
+    section = text.split("dependencies = [")[1].split("]")[0]
+    names = re.findall(r'"([A-Za-z0-9._-]+)', section)
+    assert names and not [name for name in names if name.lower() not in locked()]
+
+
+def rule_scripts() -> list[tuple[str, str]]:
+    """(environment, script) of every rule."""
+    pattern = r'conda:\s+"../../envs/(\w+).yaml".*?script:\s+"../scripts/(\w+).py"'
+    return [
+        pair for file in RULES for pair in re.findall(pattern, file.read_text(), re.S)
+    ]
+
+
+def imports(file) -> set[str]:
+    """Top-level modules imported anywhere in a file, and rankone's own as paths."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+def third_party(file, seen) -> set[str]:
+    """Third-party modules that a script needs, through the package's modules too."""
+    found = set()
+    for name in imports(file):
+        own = SCRIPTS / f"{name.replace('.', '/')}.py"
+        if own.exists() and own not in seen:
+            found |= third_party(own, seen | {own})
+        top = name.split(".")[0]
+        if top not in sys.stdlib_module_names and top not in ("rankone", "snakemake"):
+            found.add(top)
+    return found
+
+
+@pytest.mark.parametrize(("env", "script"), rule_scripts())
+def test_a_script_imports_only_what_its_environment_has(env, script):
+    names = third_party(SCRIPTS / f"{script}.py", set())
+    distributions = {DISTRIBUTIONS.get(name, name) for name in names} - {None}
+    missing = {
+        name
+        for name in distributions
+        if name.replace("_", "-") not in pins(ROOT / "envs" / f"{env}.yaml")
+    }
+    assert not missing, f"envs/{env}.yaml lacks {missing} for {script}.py"
+
+
+def test_every_script_belongs_to_a_rule():
+    used = {script for _, script in rule_scripts()}
+    assert used == {file.stem for file in SCRIPTS.glob("*.py")}

@@ -1,0 +1,114 @@
+"""Errors a user will make: one clear sentence each, before anything runs."""
+
+import copy
+
+import pytest
+import yaml
+
+import tiny
+from conftest import ROOT
+from rankone import study
+from rankone.errors import UserError
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The tiny study with the schema's defaults that the checks need."""
+    path = tiny.save_study(tmp_path)
+    loaded = yaml.safe_load(path.read_text())
+    loaded["problems"] |= {"seed": 0, "shots": 1}
+    return copy.deepcopy(loaded)
+
+
+def refused(config, sentence):
+    with pytest.raises(UserError, match=sentence):
+        study.check(config)
+
+
+def test_the_tiny_study_is_accepted(config):
+    study.check(config)
+
+
+def test_a_step_beyond_the_run_is_refused(config):
+    config["schedule"]["export_steps"] = [2, 9]
+    refused(config, r"export_steps: \[9\] lie beyond max_steps = 8")
+
+
+def test_a_batch_that_does_not_split_into_groups_is_refused(config):
+    config["grpo"]["num_generations"] = 24
+    refused(config, "128 completions a step cannot be split .* num_generations = 24")
+
+
+def test_an_accumulated_batch_is_counted_whole(config):
+    config["grpo"] |= {"gradient_accumulation_steps": 3, "num_generations": 24}
+    study.check(config)
+
+
+def test_an_unknown_grpo_field_is_refused_with_a_hint(config):
+    config["grpo"]["learning_rat"] = 1
+    refused(config, "learning_rat is not a field .* Did you mean learning_rate")
+
+
+def test_a_grpo_field_that_rankone_sets_is_refused(config):
+    config["grpo"]["max_steps"] = 10
+    refused(config, "grpo.max_steps is set by Rankone")
+
+
+def test_an_unknown_variant_is_refused(config):
+    config["variants"].append("rank_one")
+    refused(config, "'rank_one' is unknown; expected e.g. full")
+
+
+def test_an_unknown_benchmark_is_refused(config):
+    config["benchmarks"]["arithmetic_heldout"] = {"domain": "mathematics"}
+    refused(config, "arithmetic_heldout is neither a task of Rankone .*held_out")
+
+
+def test_a_benchmark_of_lm_eval_itself_is_accepted(config):
+    config["benchmarks"]["gsm8k"] = {"domain": "mathematics"}
+    study.check(config)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sentence"),
+    [
+        ("config.json", "has no config.json"),
+        ("*.safetensors", r"has no \*.safetensors weights"),
+        ("tokenizer*", "has no tokenizer files"),
+    ],
+)
+def test_an_incomplete_model_folder_is_refused(config, tmp_path, pattern, sentence):
+    for file in (tmp_path / "model").glob(pattern):
+        file.unlink()
+    refused(config, sentence)
+
+
+def test_too_many_problems_are_refused(config):
+    config["problems"]["sizes"]["train"] = 1000
+    refused(config, "has 81 different problems")
+
+
+def test_a_full_disk_is_refused_with_both_sizes():
+    with pytest.raises(UserError, match="has 1.0 GB free, but .* about 2.5 GB more"):
+        study.check_disk(int(2.5e9), int(1e9), "/data")
+
+
+def test_the_embedded_study_needs_room_for_base_exports_and_state():
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    model = 134_515_008 * 4
+    exports = len(config["runs"]) * len(config["schedule"]["export_steps"])
+    assert study.disk_needed(config) == model * (1 + exports + study.STATE_COPIES)
+
+
+def test_hard_links_count_once(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    assert study.disk_used([str(tmp_path)]) == 100
+
+
+def test_grpo_fields_are_those_of_the_installed_trl():
+    import dataclasses
+
+    from trl import GRPOConfig
+
+    assert study.grpo_fields() == {f.name for f in dataclasses.fields(GRPOConfig)}

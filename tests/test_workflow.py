@@ -1,0 +1,228 @@
+"""The real workflow on a tiny model: from training to the report, and after a kill."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+import tiny
+from conftest import ROOT
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+STEPS = [4, 8]
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    config = ["--configfile", str(folder / "config.yaml"), "--replace-workflow-config"]
+    place = ["--directory", str(folder), "--cores", "2", "--rerun-incomplete"]
+    return [*SNAKEMAKE, *config, *place, *arguments]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(folder, *arguments), capture_output=True, text=True, timeout=600
+    )
+
+
+def output(run: subprocess.CompletedProcess) -> str:
+    return run.stdout + run.stderr
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    """The folder of a study that has run from its base model to its report."""
+    folder = tmp_path_factory.mktemp("study")
+    tiny.save_study(folder)
+    run = snakemake(folder)
+    assert run.returncode == 0, output(run)[-5000:]
+    return folder
+
+
+def test_the_embedded_study_is_planned_whole():
+    run = subprocess.run([*SNAKEMAKE, "-n"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, output(run)
+    assert "Nothing to be done" in output(run) or "report" in output(run)
+
+
+def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
+    tiny.save_study(tmp_path)
+    plan = output(snakemake(tmp_path, "-n", "--quiet", "reason"))
+    jobs = dict(
+        line.split()
+        for line in plan.split("Job stats:")[1].splitlines()
+        if len(line.split()) == 2 and line.split()[1].isdigit()
+    )
+    expected = {"train": 1, "decompose": 2, "evaluate": 3, "report": 1, "total": 18}
+    assert {name: int(jobs[name]) for name in expected} == expected
+
+
+@pytest.mark.parametrize("profile", ["slurm", "profiles/slurm", "profiles/local"])
+def test_a_profile_is_found_by_its_name(profile):
+    run = subprocess.run(
+        [*SNAKEMAKE, "--profile", profile, "-n"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, output(run)
+
+
+def test_lint_and_format_are_clean():
+    tools = Path(sys.executable).parent
+    for check in (
+        [*SNAKEMAKE, "--lint"],
+        [tools / "snakefmt", "--check", "Snakefile", "workflow/rules"],
+        [tools / "ruff", "check"],
+        [tools / "ruff", "format", "--check"],
+    ):
+        run = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, output(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"benchmark": {}}, "'benchmark' was unexpected"),
+        ({"variants": ["full", "rank_1"]}, "'rank_1' is unknown"),
+        ({"model": {"path": "nowhere"}}, "nowhere has no config.json"),
+    ],
+)
+def test_a_wrong_config_is_refused_before_any_job(tmp_path, change, sentence):
+    tiny.save_study(tmp_path, **change)
+    run = snakemake(tmp_path)
+    assert run.returncode != 0 and sentence in output(run)
+    assert not (tmp_path / "results").exists()
+
+
+def test_metrics_have_one_row_a_step(done):
+    metrics = pd.read_csv(done / "results/train/tiny/metrics.tsv", sep="\t")
+    assert metrics["step"].tolist() == list(range(1, 9))
+    assert metrics["tokens"].is_monotonic_increasing
+    assert metrics["reward"].between(0, 1).all() and metrics["reward"].any()
+
+
+def test_exports_are_float32_and_differ_from_the_base(done):
+    base = load_file(done / "model/model.safetensors")
+    folder = done / "results/train/tiny/checkpoints"
+    for step in STEPS:
+        weights = load_file(folder / f"step-{step}.safetensors")
+        assert weights.keys() == base.keys()
+        assert all(str(w.dtype) == "torch.float32" for w in weights.values())
+        assert any((weights[name] != base[name]).any() for name in base)
+
+
+def test_factors_add_up_to_the_update(done):
+    base = load_file(done / "model/model.safetensors")
+    trained = load_file(done / "results/train/tiny/checkpoints/step-8.safetensors")
+    factors = load_file(done / "results/decompose/tiny/step-8.factors.safetensors")
+    table = pd.read_parquet(done / "results/decompose/tiny/step-8.matrices.parquet")
+    spectra = pd.read_parquet(done / "results/decompose/tiny/step-8.spectra.parquet")
+    assert len(table) == 14
+    for row in table.itertuples():
+        update = trained[row.tensor] - base[row.tensor]
+        assert row.frobenius_norm == pytest.approx(update.norm().item(), rel=1e-4)
+        sigma = spectra.query("layer == @row.layer and module == @row.module")["sigma"]
+        assert (sigma**2).sum() == pytest.approx(row.frobenius_norm**2, rel=1e-4)
+        assert factors[f"{row.tensor}:sigma"][0] == pytest.approx(row.sigma_1)
+
+
+def test_every_variant_answers_the_items_of_the_base(done):
+    base = pd.read_parquet(done / "results/evaluate/base/step-0.parquet")
+    last = pd.read_parquet(done / "results/evaluate/tiny/step-8.parquet")
+    assert set(last["variant"]) == set(tiny.study(done)["variants"])
+    items = set(map(tuple, base[["benchmark", "item"]].values))
+    assert len(items) == len(base) == 40 + 16 + 8 + 8
+    for _, scores in last.groupby("variant"):
+        assert set(map(tuple, scores[["benchmark", "item"]].values)) == items
+
+
+def test_responses_are_kept_and_scored_by_the_verifier(done):
+    from rankone.problems import is_correct
+
+    scores = pd.read_parquet(done / "results/evaluate/base/step-0.parquet")
+    scores = scores.query("benchmark == 'arithmetic_held_out'")
+    rows = (done / "results/prepare/problems/held_out.jsonl").read_text().splitlines()
+    answers = {row["id"]: row["answer"] for row in map(json.loads, rows)}
+    for row in scores.itertuples():
+        assert row.score == is_correct(row.response, answers[row.item])
+
+
+def test_the_report_is_one_page_without_outside_parts(done):
+    page = (done / "results/report.html").read_text()
+    assert 'src="http' not in page and 'href="http' not in page
+    assert (done / "results/headline.txt").read_text().strip()
+    for figure in ("training", "recovery", "rank1_share", "spectra"):
+        assert (done / f"results/figures/{figure}.pdf").stat().st_size > 1000
+
+
+def test_a_second_run_does_nothing_and_says_so(done):
+    assert "Nothing to be done" in output(snakemake(done))
+
+
+def test_a_single_rule_runs_again_by_its_file(done):
+    (done / "results/figures/recovery.svg").unlink()
+    run = snakemake(done, "results/figures/recovery.svg")
+    assert "1 of 1 steps" in output(run), output(run)
+
+
+def test_snakemakes_own_report_works(done):
+    run = snakemake(done, "--report", str(done / "snakemake.html"))
+    assert run.returncode == 0, output(run)
+    assert (done / "snakemake.html").stat().st_size > 100_000
+
+
+def test_a_corrupt_checkpoint_is_refused_with_its_name(done, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    path = folder / "results/train/tiny/checkpoints/step-8.safetensors"
+    path.unlink()
+    path.write_bytes(b"cut off")
+    run = snakemake(folder, "results/decompose/tiny/step-8.factors.safetensors")
+    assert run.returncode != 0
+    assert "step-8.safetensors is not a readable safetensors file" in output(run)
+
+
+def test_trainer_state_is_cleared_once_published(done):
+    assert not list((done / "state/tiny").glob("checkpoint-*"))
+
+
+def kill_during_training(folder: Path, after: int, number: int) -> None:
+    """Start training; kill its whole process group once `after` steps are saved."""
+    target = "results/train/tiny/metrics.tsv"
+    run = subprocess.Popen(
+        command(folder, target),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    saved = folder / f"state/tiny/checkpoint-{after}/trainer_state.json"
+    deadline = time.monotonic() + 120
+    while not saved.exists() and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert saved.exists(), "training ended before it could be killed"
+    os.killpg(run.pid, number)
+    run.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_training_ends_with_the_same_weights(done, tmp_path, number):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.study(done)))
+    kill_during_training(tmp_path, 1, number)
+    assert not (tmp_path / "results/train/tiny/metrics.tsv").exists()
+    subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
+    run = snakemake(tmp_path, "results/train/tiny/metrics.tsv")
+    assert run.returncode == 0, output(run)[-3000:]
+    assert "going on from checkpoint-" in output(run)
+    for step in STEPS:
+        name = f"results/train/tiny/checkpoints/step-{step}.safetensors"
+        undisturbed, resumed = load_file(done / name), load_file(tmp_path / name)
+        assert all((undisturbed[key] == resumed[key]).all() for key in undisturbed)
