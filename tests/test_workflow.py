@@ -61,7 +61,7 @@ def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
         for line in plan.split("Job stats:")[1].splitlines()
         if len(line.split()) == 2 and line.split()[1].isdigit()
     )
-    expected = {"train": 1, "decompose": 2, "evaluate": 3, "report": 1, "total": 18}
+    expected = {"train": 1, "decompose": 2, "evaluate": 3, "report": 1, "total": 19}
     assert {name: int(jobs[name]) for name in expected} == expected
 
 
@@ -213,10 +213,9 @@ def kill_during_training(folder: Path, after: int, number: int) -> None:
     run.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_training_ends_with_the_same_weights(done, tmp_path, number):
+def test_a_killed_training_ends_with_the_same_weights(done, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.study(done)))
-    kill_during_training(tmp_path, 1, number)
+    kill_during_training(tmp_path, 1, signal.SIGKILL)
     assert not (tmp_path / "results/train/tiny/metrics.tsv").exists()
     subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
     run = snakemake(tmp_path, "results/train/tiny/metrics.tsv")
@@ -226,3 +225,19 @@ def test_a_killed_training_ends_with_the_same_weights(done, tmp_path, number):
         name = f"results/train/tiny/checkpoints/step-{step}.safetensors"
         undisturbed, resumed = load_file(done / name), load_file(tmp_path / name)
         assert all((undisturbed[key] == resumed[key]).all() for key in undisturbed)
+
+
+def test_a_terminated_training_saves_says_so_and_goes_on(done, tmp_path):
+    schedule = {"max_steps": 100, "export_steps": [100], "save_steps": 1}
+    study = tiny.study(done) | {"schedule": schedule}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
+    kill_during_training(tmp_path, 1, signal.SIGTERM)
+    log = (tmp_path / "logs/train/tiny.log").read_text()
+    assert "stopped by a signal at step" in log
+    assert not (tmp_path / "results/train/tiny/metrics.tsv").exists()
+    subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
+    run = snakemake(tmp_path, "results/train/tiny/metrics.tsv")
+    assert run.returncode == 0, output(run)[-3000:]
+    assert "going on from checkpoint-" in output(run)
+    metrics = pd.read_csv(tmp_path / "results/train/tiny/metrics.tsv", sep="\t")
+    assert metrics["step"].tolist() == list(range(1, 101))

@@ -24,7 +24,6 @@ rule evaluate:
     params:
         variants=variants,
         settings=evaluation_settings(),
-        data="results/prepare",
     message:
         "Benchmarking {wildcards.run} at step {wildcards.step}"
     script:

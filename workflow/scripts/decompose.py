@@ -44,7 +44,8 @@ def main(
             kept[name], sigma, row = describe(update, start.norm().item(), rank)
             layer, module = locate(name)
             key = {"run": run, "step": step, "layer": layer, "module": module}
-            rows.append(key | {"tensor": name} | row)
+            key["tensor"] = name
+            rows.append(key | row)
             index = np.arange(1, len(sigma) + 1)
             values.append(pd.DataFrame(key | {"index": index, "sigma": sigma}))
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -27,7 +28,7 @@ def main(
     step: int,
     names: list[str],
     model_folder: str,
-    data: str,
+    data: str | Path,
     checkpoint: str | None,
     factors: str | None,
     settings: dict,
@@ -40,7 +41,7 @@ def main(
     """
     options, trust = settings["evaluate"], settings["trust_remote_code"]
     benchmarks = settings["benchmarks"]
-    manager = evaluation.find_tasks(list(benchmarks), options["task_folders"])
+    loaded = evaluation.load_tasks(list(benchmarks), options["task_folders"], data)
     model = load_model(model_folder, getattr(torch, options["dtype"]), trust)
     model.to(device())
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
@@ -55,7 +56,7 @@ def main(
                     *(model, recipe, files, settings["others"], settings["seed"])
                 )
             with change:
-                scores = evaluation.run_benchmarks(lm, benchmarks, manager, data)
+                scores = evaluation.run_benchmarks(lm, benchmarks, loaded)
             tables.append(scores.assign(run=run, step=step, variant=name))
             means = scores.groupby("benchmark", sort=False)["score"].mean()
             eta = (time.monotonic() - begun) / done * (len(names) - done)
@@ -75,7 +76,8 @@ if __name__ == "__main__":
         main(
             snakemake.wildcards.run,
             int(snakemake.wildcards.step),
-            *(snakemake.params.variants, snakemake.input.model, snakemake.params.data),
+            *(snakemake.params.variants, snakemake.input.model),
+            Path(snakemake.input.data[0]).parents[1],
             snakemake.input.get("checkpoint"),
             snakemake.input.get("factors"),
             *(snakemake.params.settings, snakemake.output[0]),

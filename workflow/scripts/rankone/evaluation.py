@@ -1,11 +1,11 @@
-"""Benchmarks with lm-eval: one loaded model, item-level scores."""
+"""Benchmarks with lm-eval: one loaded model, tasks loaded once, item-level scores."""
 
-import logging
 import os
 from pathlib import Path
 
 import pandas as pd
-from lm_eval import simple_evaluate
+from lm_eval import evaluate
+from lm_eval.api.task import Task
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,13 +13,27 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rankone.errors import UserError
 from rankone.study import TASKS, own_tasks
 
-logger = logging.getLogger(__name__)
+FEW_SHOT_SEED = 1234  # lm-eval's own default
+TaskDict = dict[str, dict[str, Task]]
 
 
-def find_tasks(names: list[str], folders: list[str]) -> TaskManager:
-    """lm-eval's index of tasks, with its own tasks only if a name needs them."""
+def load_tasks(names: list[str], folders: list[str], data: str | Path) -> TaskDict:
+    """The lm-eval tasks of each benchmark: several where it names a group.
+
+    `data` is the folder that Rankone's own tasks read. lm-eval's tasks are indexed only
+    if a name needs them.
+    """
+    os.environ["RANKONE_DATA"] = str(Path(data).resolve())
     defaults = not set(names) <= own_tasks(folders)
-    return TaskManager(include_path=[str(TASKS), *folders], include_defaults=defaults)
+    include = [str(TASKS), *folders]
+    manager = TaskManager(include_path=include, include_defaults=defaults)
+    benchmarks = {name: manager.load([name])["tasks"] for name in names}
+    for tasks in benchmarks.values():
+        for task in tasks.values():
+            if task.get_config("num_fewshot") is None:
+                task.set_config(key="num_fewshot", value=0)
+            task.set_fewshot_seed(seed=FEW_SHOT_SEED)
+    return benchmarks
 
 
 def wrap(
@@ -29,18 +43,26 @@ def wrap(
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
 
 
-def item_rows(name: str, benchmark: dict, samples: list[dict]) -> list[dict]:
-    """One row per item of a benchmark from lm-eval's logged samples."""
+def first_items(tasks: dict[str, Task], items: int | None) -> dict[str, list[int]]:
+    """Indices of the first so many items of each task; nothing for all of them."""
+    if items is None:
+        return {}
+    return {n: list(range(min(items, len(t.eval_docs)))) for n, t in tasks.items()}
+
+
+def item_rows(name: str, benchmark: dict, task: str, samples: list[dict]) -> list[dict]:
+    """One row per item of one task of a benchmark from lm-eval's logged samples."""
     metric = benchmark["metric"]
     if samples and metric not in samples[0]:
         found = ", ".join(samples[0]["metrics"])
         raise UserError(f"benchmarks.{name}: no metric {metric!r}; it has {found}.")
+    prefix = "" if task == name else f"{task}:"
     return [
         {
             "benchmark": name,
             "domain": benchmark["domain"],
             "metric": metric,
-            "item": str(sample["doc"].get("id", sample["doc_id"])),
+            "item": f"{prefix}{sample['doc'].get('id', sample['doc_id'])}",
             "score": float(sample[metric]),
             "response": text_response(sample["filtered_resps"]),
         }
@@ -55,23 +77,25 @@ def text_response(responses: list) -> str | None:
 
 
 def run_benchmarks(
-    lm: HFLM, benchmarks: dict[str, dict], manager: TaskManager, data: str | Path
+    lm: HFLM, benchmarks: dict[str, dict], loaded: TaskDict
 ) -> pd.DataFrame:
     """Item-level scores of the model that `lm` holds now.
 
-    `benchmarks` maps a task to `domain`, `metric` and `items` (the first so many; null
-    for all). lm-eval's caches stay off: they do not know that the weights changed.
+    `benchmarks` gives `domain`, `metric` and `items` (the first so many; null for all).
+    All tasks go through the model together, so that batches are full. lm-eval's caches
+    stay off: they do not know that the weights changed.
     """
-    os.environ["RANKONE_DATA"] = str(Path(data).resolve())
-    rows = []
+    tasks, indices = {}, {}
     for name, benchmark in benchmarks.items():
-        result = simple_evaluate(
-            model=lm,
-            tasks=[name],
-            task_manager=manager,
-            limit=benchmark["items"],
-            bootstrap_iters=0,
-            cache_requests=False,
-        )
-        rows += item_rows(name, benchmark, result["samples"][name])
+        tasks |= loaded[name]
+        indices |= first_items(loaded[name], benchmark["items"])
+    result = evaluate(
+        lm, {"tasks": tasks, "groups": {}}, samples=indices, bootstrap_iters=0
+    )
+    rows = [
+        row
+        for name, benchmark in benchmarks.items()
+        for task in loaded[name]
+        for row in item_rows(name, benchmark, task, result["samples"][task])
+    ]
     return pd.DataFrame(rows)

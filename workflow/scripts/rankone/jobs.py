@@ -24,7 +24,7 @@ def job(log: str | Path) -> Iterator[None]:
         force=True,
     )
     for library in ("httpx", "lm_eval", "datasets", "accelerate", "unearth"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield
