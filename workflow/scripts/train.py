@@ -13,6 +13,7 @@ from rankone.compute import set_up
 from rankone.files import digest, read_jsonl, sha256
 from rankone.jobs import job
 from rankone.models import load_model, weight_files, weights_hash
+from rankone.study import STATE_COPIES, check_disk
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -42,6 +43,8 @@ def main(
     }
     training.claim_state(state, identity)
     if not training.finished(state, list(checkpoints)):
+        size = sum(file.stat().st_size for file in weight_files(model_folder))
+        check_disk(size * (len(checkpoints) + STATE_COPIES), [str(state)])
         args = training.arguments(
             settings["grpo"], settings["schedule"], settings["seed"], state
         )

@@ -176,17 +176,20 @@ def disk_used(folders: list[str]) -> int:
     return sum(sizes.values())
 
 
-def check_disk(needed: int, free: int, where: str | Path) -> None:
-    """Raise UserError when `where` has `free` bytes but the study needs more."""
-    if needed > free:
+def check_disk(needed: int, folders: list[str]) -> None:
+    """Raise UserError when the working directory's disk cannot take `needed` bytes.
+
+    What `folders` hold already counts towards them.
+    """
+    missing, free = needed - disk_used(folders), shutil.disk_usage(".").free
+    if missing > free:
         raise UserError(
-            f"The disk of {where} has {free / GIGABYTE:.1f} GB free, but exports and "
-            f"trainer state need about {needed / GIGABYTE:.1f} GB more. Free some, "
-            "export fewer steps, or use `--directory` on another disk."
+            f"The disk of {Path().resolve()} has {free / GIGABYTE:.1f} GB free, but "
+            f"exports and trainer state need about {missing / GIGABYTE:.1f} GB more. "
+            "Free some, export fewer steps, or use `--directory` on another disk."
         )
 
 
 def check_room(config: dict) -> None:
-    """Check the disk of the working directory, less what the study has there."""
-    missing = disk_needed(config) - disk_used(["results", "state"])
-    check_disk(missing, shutil.disk_usage(".").free, Path().resolve())
+    """Check that the whole study fits on the disk, as far as its size is known."""
+    check_disk(disk_needed(config), ["results", "state"])
