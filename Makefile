@@ -8,7 +8,6 @@ BIN := .venv/bin
 
 study: $(VENV)
 	$(BIN)/snakemake --profile profiles/local
-	@cat results/headline.txt && echo "Report: $(CURDIR)/results/report.html"
 
 test: $(VENV)
 	$(BIN)/python -m pytest

@@ -23,7 +23,7 @@ def job(log: str | Path) -> Iterator[None]:
         handlers=[logging.FileHandler(log, mode="w"), logging.StreamHandler()],
         force=True,
     )
-    for library in ("httpx", "lm_eval", "datasets", "accelerate", "unearth"):
+    for library in ("accelerate", "datasets", "fontTools", "httpx", "lm_eval"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
