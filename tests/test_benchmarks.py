@@ -335,3 +335,12 @@ def test_domains_are_those_of_the_study():
     domains = {name: benchmark.domain for name, benchmark in BENCHMARKS.items()}
     assert domains.pop("unit_conversion") == "mathematics"
     assert set(domains.values()) == {"knowledge"}
+
+
+def test_the_snakefile_knows_the_package_of_every_benchmark():
+    from rankone.benchmarks import BENCHMARKS
+    from rankone.packages import PACKAGES
+    from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
+
+    assert {n: b.package for n, b in BENCHMARKS.items()} == BENCHMARK_PACKAGES
+    assert set(PACKAGES) == set(PACKAGE_FILES)

@@ -1,6 +1,5 @@
 """Weights on disk: float32 safetensors, read one tensor at a time."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -79,8 +78,3 @@ def metadata(path: str | Path) -> dict[str, str]:
     """The metadata in a safetensors file's header."""
     with safe_open(path, "pt") as handle:
         return handle.metadata() or {}
-
-
-def unpack(text: str) -> dict:
-    """JSON from a metadata string."""
-    return json.loads(text)
