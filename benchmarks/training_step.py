@@ -27,8 +27,11 @@ THREADS = 2
 
 
 def grpo_settings() -> dict:
-    """The GRPO settings of the embedded study."""
-    return yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["grpo"]
+    """The GRPO settings of the embedded study; both sides in the same precision."""
+    from rankone.compute import has_bfloat16
+
+    settings = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["grpo"]
+    return {"bf16": has_bfloat16()} | settings
 
 
 def bare(folder: Path) -> list[dict]:

@@ -10,7 +10,8 @@ TEXTS = [f"workflow/report/{name}.rst" for name in ["workflow", *FIGURES]]
 rule record:
     input:
         model="results/prepare/model",
-        tables="results/tables/scores.tsv",
+        metrics=rules.analyze.input.metrics,
+        evaluations=rules.analyze.input.evaluations,
     output:
         "results/provenance.json",
     log:

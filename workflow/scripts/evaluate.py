@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import torch
 from transformers import AutoTokenizer
 
 from rankone import evaluation, recipes
-from rankone.compute import device, set_up
+from rankone.compute import device, dtype, set_up
 from rankone.files import replacing
 from rankone.jobs import job
 from rankone.models import load_model, weight_files
@@ -42,10 +41,12 @@ def main(
     options, trust = settings["evaluate"], settings["trust_remote_code"]
     benchmarks = settings["benchmarks"]
     loaded = evaluation.load_tasks(list(benchmarks), options["task_folders"], data)
-    model = load_model(model_folder, getattr(torch, options["dtype"]), trust)
+    precision = dtype(options["dtype"])
+    model = load_model(model_folder, precision, trust)
     model.to(device())
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
     lm = evaluation.wrap(model, tokenizer, options["batch_size"])
+    place = {"run": run, "step": step, "precision": str(precision).split(".")[1]}
     tables, begun = [], time.monotonic()
     with sources(weight_files(model_folder), checkpoint, factors) as files:
         for done, name in enumerate(names, start=1):
@@ -57,7 +58,7 @@ def main(
                 )
             with change:
                 scores = evaluation.run_benchmarks(lm, benchmarks, loaded)
-            tables.append(scores.assign(run=run, step=step, variant=name))
+            tables.append(scores.assign(**place, variant=name))
             means = scores.groupby("benchmark", sort=False)["score"].mean()
             eta = (time.monotonic() - begun) / done * (len(names) - done)
             logger.info(

@@ -3,9 +3,12 @@
 import json
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from rankone.files import digest, replacing
 from rankone.jobs import job
@@ -31,7 +34,18 @@ def commit() -> str:
     return run.stdout.strip() or "unknown"
 
 
-def main(config: dict, model_folder: str, output: str) -> None:
+def used(paths: list[str], column: str, read: Callable) -> str:
+    """The different values of a column of several tables."""
+    return ", ".join(sorted({value for path in paths for value in read(path)[column]}))
+
+
+def main(
+    config: dict,
+    model_folder: str,
+    metrics: list[str],
+    evaluations: list[str],
+    output: str,
+) -> None:
     """Write the provenance of a study as JSON."""
     record = {
         "study": config["study"],
@@ -40,10 +54,8 @@ def main(config: dict, model_folder: str, output: str) -> None:
         "seeds": {name: run["seed"] for name, run in config["runs"].items()},
         "precision": {
             "updates and SVD": "float32",
-            "training": "bfloat16 autocast"
-            if config["grpo"].get("bf16")
-            else "float32",
-            "evaluation": config["evaluate"]["dtype"],
+            "training": used(metrics, "precision", pd.read_table),
+            "evaluation": used(evaluations, "precision", pd.read_parquet),
         },
         "others": config["others"],
         "commit": commit(),
@@ -56,4 +68,8 @@ def main(config: dict, model_folder: str, output: str) -> None:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        main(snakemake.params.config, snakemake.input.model, snakemake.output[0])
+        main(
+            snakemake.params.config,
+            *(snakemake.input.model, snakemake.input.metrics),
+            *(snakemake.input.evaluations, snakemake.output[0]),
+        )

@@ -8,7 +8,7 @@ import transformers
 import trl
 from transformers import AutoTokenizer
 
-from rankone import training
+from rankone import sharing, training
 from rankone.compute import set_up
 from rankone.files import digest, read_jsonl, sha256
 from rankone.jobs import job
@@ -39,7 +39,7 @@ def main(
         "base": weights_hash(model_folder),
         "problems": sha256(problems),
         "versions": {m.__name__: m.__version__ for m in (transformers, trl)},
-        "code": sha256(training.__file__),
+        "code": [sha256(module.__file__) for module in (sharing, training)],
     }
     training.claim_state(state, identity)
     if not training.finished(state, list(checkpoints)):

@@ -1,4 +1,4 @@
-"""Threads, memory allocator and device of the jobs that use torch."""
+"""Threads, memory allocator, device and precision of the jobs that use torch."""
 
 import ctypes
 import platform
@@ -26,3 +26,24 @@ def device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return accelerator or torch.device("cpu")
+
+
+def has_bfloat16() -> bool:
+    """Whether the device multiplies bfloat16 in hardware.
+
+    Every device can emulate it; on a CPU that is several times slower than float32.
+    """
+    kind = device().type
+    if kind == "cpu":
+        found = torch.cpu.get_capabilities()
+        return any(found.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return True
+
+
+def dtype(name: str) -> torch.dtype:
+    """A dtype by name; `auto` is bfloat16 where the hardware has it, else float32."""
+    if name == "auto":
+        return torch.bfloat16 if has_bfloat16() else torch.float32
+    return getattr(torch, name)

@@ -1,16 +1,21 @@
 """Benchmarks with lm-eval: one loaded model, tasks loaded once, item-level scores."""
 
 import os
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
+import torch
 from lm_eval import evaluate
 from lm_eval.api.task import Task
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rankone.errors import UserError
+from rankone.sharing import can_share, group_rows, pack
 from rankone.study import TASKS, own_tasks
 
 FEW_SHOT_SEED = 1234  # lm-eval's own default
@@ -36,11 +41,71 @@ def load_tasks(names: list[str], folders: list[str], data: str | Path) -> TaskDi
     return benchmarks
 
 
+class SharedContextLM(HFLM):
+    """lm-eval's model, changed in speed alone: choices share their question.
+
+    Where that is not possible, or a question is too long for the model, all is as in
+    lm-eval.
+    """
+
+    def _loglikelihood_tokens(self, requests, disable_tqdm=False, override_bs=None):
+        groups = group_rows([context for _, context, _ in requests])
+        sizes = {
+            c: len(c) + sum(len(requests[r][2]) + 1 for r in groups[c]) for c in groups
+        }
+        if not can_share(self.model) or max(sizes.values()) > self.max_length:
+            return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+        results: list = [None] * len(requests)
+        progress = tqdm(total=len(requests), disable=disable_tqdm, desc="Choices")
+        for batch in batches(
+            sorted(groups, key=sizes.get), groups, int(self.batch_size)
+        ):
+            rows = [groups[context] for context in batch]
+            choices = [[requests[row][2] for row in group] for group in rows]
+            scores = self.score(list(map(list, batch)), choices)
+            for row, score in zip(chain(*rows), scores, strict=True):
+                results[row] = score
+            progress.update(sum(map(len, rows)))
+        return results
+
+    @torch.no_grad()
+    def score(self, contexts: list, choices: list) -> list[tuple[float, bool]]:
+        """Log-likelihood of every choice, and whether it is the greedy continuation."""
+        inputs = pack(contexts, choices, self.device)
+        labels = inputs.pop("labels")
+        columns = labels.shape[1] - int((labels != -100).any(0).int().argmax()) + 1
+        logits = self.model(**inputs, logits_to_keep=columns).logits[:, :-1]
+        wanted = labels[:, 1 - columns :]
+        logits = logits[wanted != -100].float()
+        targets = wanted[wanted != -100]
+        lengths = [len(choice) for group in choices for choice in group]
+        found = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        best = logits.argmax(-1) == targets
+        return [
+            (values.sum().item(), bool(greedy.all()))
+            for values, greedy in zip(
+                found.split(lengths), best.split(lengths), strict=True
+            )
+        ]
+
+
+def batches(contexts: list, groups: dict, size: int) -> Iterator[list]:
+    """Contexts in order, in lists of about `size` continuations."""
+    batch: list = []
+    for context in contexts:
+        if batch and sum(len(groups[c]) for c in [*batch, context]) > size:
+            yield batch
+            batch = []
+        batch.append(context)
+    if batch:
+        yield batch
+
+
 def wrap(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int
 ) -> HFLM:
     """The model as lm-eval wants it."""
-    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+    return SharedContextLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
 
 
 def first_items(tasks: dict[str, Task], items: int | None) -> dict[str, list[int]]:

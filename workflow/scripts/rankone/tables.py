@@ -149,7 +149,8 @@ def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     Metrics of each step (no interval: one batch) and the accuracies of the `full`
     variant with theirs; the base's accuracies are repeated at step 0 of each run.
     """
-    long = metrics.melt(METRIC_KEYS, var_name="quantity", value_name="value")
+    numbers = metrics.select_dtypes("number").columns.difference(METRIC_KEYS)
+    long = metrics.melt(METRIC_KEYS, numbers, "quantity", "value")
     accuracy = scores[(scores["benchmark"] != MEAN) & (scores["run"] != ALL_RUNS)]
     base = accuracy[accuracy["run"] == BASE]
     runs = metrics["run"].drop_duplicates()

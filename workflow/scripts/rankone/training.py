@@ -23,7 +23,9 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer
 
+from rankone import sharing
 from rankone.checkpoints import export, opened, read
+from rankone.compute import has_bfloat16
 from rankone.errors import UserError
 from rankone.files import digest, replacing
 from rankone.problems import STOP, is_correct
@@ -45,8 +47,12 @@ COLUMNS = {
 
 
 def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
-    """TRL's arguments for one run; UserError when TRL refuses the combination."""
+    """TRL's arguments for one run; UserError when TRL refuses the combination.
+
+    Autocast is to bfloat16 where the hardware has it, unless `grpo` says otherwise.
+    """
     cpu = not torch.accelerator.is_available()
+    bf16 = has_bfloat16() and not grpo.get("fp16")
     try:
         return GRPOConfig(
             output_dir=str(state),
@@ -60,7 +66,7 @@ def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
             report_to="none",
             disable_tqdm=True,
             enable_jit_checkpoint=True,
-            **({"use_cpu": cpu} | grpo),
+            **({"use_cpu": cpu, "bf16": bf16} | grpo),
         )
     except (ValueError, TypeError) as error:
         raise UserError(
@@ -82,15 +88,45 @@ def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
 
 
 class Trainer(GRPOTrainer):
-    """GRPOTrainer with one change, to speed alone.
+    """GRPOTrainer, changed in speed alone.
 
-    Under autocast the float32 weights are cast anew for every generated token. An
-    outer autocast region around the whole generation lets torch keep the cast weights.
+    Under autocast the float32 weights are cast anew for every generated token; an outer
+    autocast region around the whole generation lets torch keep the cast weights. On a
+    CPU, where attention masks are free, a group's prompt is computed once (`sharing`).
     """
+
+    def __init__(self, model: PreTrainedModel, **options):
+        super().__init__(model=model, **options)
+        self.shares = sharing.can_share(model)
+        if self.shares:
+            model.generate = sharing.prefill_once(model)
 
     def _generate_single_turn(self, *args, **kwargs):
         with self.accelerator.autocast():
             return super()._generate_single_turn(*args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, *args, **options
+    ):
+        batch = (input_ids, attention_mask, logits_to_keep)
+        if not self.shares:
+            return super()._get_per_token_logps_and_entropies(
+                model, *batch, *args, **options
+            )
+
+        def call(inputs: dict) -> tuple[torch.Tensor, torch.Tensor]:
+            with self.accelerator.autocast():
+                outputs = model(**inputs, fused_lm_head=True)
+            return outputs.log_probs, outputs.entropy
+
+        return *sharing.scored(call, *batch), None
+
+
+def precision(args: GRPOConfig) -> str:
+    """What the forward and backward passes compute in."""
+    if args.bf16 or args.fp16:
+        return "bfloat16 autocast" if args.bf16 else "float16 autocast"
+    return "float32"
 
 
 class Recorder(TrainerCallback):
@@ -121,6 +157,7 @@ class Recorder(TrainerCallback):
         row = {"run": self.run, "step": state.global_step}
         row |= {column: float(logs[key]) for key, column in COLUMNS.items()}
         row["seconds"] = self.seconds
+        row["precision"] = precision(args)
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
         done, left = state.global_step - self.first, state.max_steps - state.global_step
