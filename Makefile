@@ -1,10 +1,12 @@
 # `make study` runs the main job, `make test` the tests; both set up .venv first.
-.PHONY: study test lint clean
+.PHONY: study test lint bench clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv/requirements.lock
 BIN := .venv/bin
+PEERS := .venv/peers/peers-requirements.txt
+MEASURED := results/benchmarks/decomposition.tsv
 
 study: $(VENV)
 	$(BIN)/snakemake --profile profiles/local
@@ -18,12 +20,24 @@ lint: $(VENV)
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
+# About an hour and a quarter, after `make study`; nothing else may be running.
+bench: $(PEERS)
+	$(BIN)/python benchmarks/decomposition.py
+	$(BIN)/python benchmarks/decomposition_report.py $(MEASURED) benchmarks/README.md docs/images/decomposition.png
+
 # The copy of the lock inside .venv is made last: it says what is installed.
 $(VENV): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, found " + sys.version.split()[0] + "; call make with PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	cp requirements.lock $@
+
+# Tools to compare with. torch first: by themselves they would ask for another one.
+$(PEERS): benchmarks/peers-requirements.txt $(VENV)
+	$(PYTHON) -m venv --clear .venv/peers
+	.venv/peers/bin/pip install --quiet --disable-pip-version-check $(shell grep ^torch== $<)
+	.venv/peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	cp $< $@
 
 clean:
 	rm -rf .venv

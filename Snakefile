@@ -21,6 +21,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/decompose.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/artefacts.smk"
 include: "workflow/rules/analyze.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/report.smk"
@@ -30,6 +31,7 @@ rule all:
     default_target: True
     input:
         "results/report.html",
+        ARTEFACTS,
 
 
 onstart:

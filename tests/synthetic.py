@@ -135,7 +135,8 @@ def _decomposition(run: str, step: int, layers: int):
             index = np.arange(1, min(height, width) + 1)
             sigma = step * (0.4 + 0.05 * layer) ** (index - 1.0)
             norm = np.linalg.norm(sigma)
-            key = {"run": run, "step": step, "layer": layer, "module": module}
+            key = {"run": run, "step": step, "update": "global", "view": "float32"}
+            key |= {"layer": layer, "module": module}
             key["tensor"] = f"layers.{layer}.{module}.weight"
             row = {**key, "rows": height, "columns": width, "frobenius_norm": norm}
             row["norm_share"] = sigma[0] / norm

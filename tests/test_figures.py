@@ -12,11 +12,12 @@ from rankone.errors import UserError
 from rankone.figures import (
     COLOURS,
     FIGURES,
-    LABELS,
     draw,
     final_step,
     save,
     spread,
+    variant_label,
+    variant_marker,
     variant_order,
 )
 from rankone.tables import read_table
@@ -92,8 +93,39 @@ def test_same_table_gives_the_same_bytes(tables, name, tmp_path):
 
 
 def test_known_variants_have_distinct_colours_and_labels():
-    assert COLOURS.keys() == LABELS.keys()
-    assert len(set(COLOURS.values())) == len(set(LABELS.values())) == len(COLOURS)
+    labels = {variant_label(name) for name in COLOURS}
+    assert len(set(COLOURS.values())) == len(labels) == len(COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("base", "base"),
+        ("full", "full update"),
+        ("1x_full", "1 x full update"),
+        ("0.5x_rank1", "0.5 x rank 1"),
+        ("rank5pct_rescaled", "rank 5 %, rescaled"),
+        ("direction3", "direction 3"),
+        ("bulk_matched", "bulk matched (control)"),
+        ("rank1_in_k_proj+q_proj_in_layers0-9", "rank 1 in q_proj, k_proj, layers 0-9"),
+    ],
+)
+def test_a_variants_label_says_its_recipe(name, label):
+    assert variant_label(name) == label
+
+
+def test_points_of_a_sweep_are_in_the_order_of_their_numbers():
+    names = ["10x_rank1", "rank100", "0.5x_rank1", "rank20", "2x_rank1", "full"]
+    expected = ["full", "rank20", "rank100", "0.5x_rank1", "2x_rank1", "10x_rank1"]
+    assert variant_order(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "marker"),
+    [("without_rank5pct", "D"), ("0.5x_bulk_matched", "D"), ("direction2", "o")],
+)
+def test_controls_are_diamonds_whatever_their_numbers(name, marker):
+    assert variant_marker(name) == marker
 
 
 def test_a_variant_without_a_fixed_colour_is_drawn_last(tables):

@@ -31,8 +31,8 @@ def direct(context, continuation):
 def test_packed_sequences_give_every_continuation_its_own_log_probability(groups):
     contexts, continuations = zip(*groups, strict=True)
     inputs = sharing.pack(contexts, continuations, torch.device("cpu"))
-    labels = inputs.pop("labels")[:, 1:]
-    scores = MODEL(**inputs).logits[:, :-1].log_softmax(-1)
+    labels = inputs.pop("shift_labels")
+    scores = MODEL(**inputs).logits.log_softmax(-1)
     found = scores.gather(-1, labels.clamp(min=0)[..., None])[..., 0][labels != -100]
     expected = [direct(c, t) for c, tails in groups for t in tails]
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-4)
@@ -81,7 +81,7 @@ def test_shared_prompts_save_tokens(tmp_path, monkeypatch):
     logps, entropies, _ = shared._get_per_token_logps_and_entropies(
         shared.model, ids, torch.ones_like(ids), 1
     )
-    assert seen == [5 + 8 * 2]
+    assert seen == [5 + 8]
     assert logps.shape == entropies.shape == (8, 1)
 
 

@@ -18,6 +18,8 @@ def config(tmp_path):
     path = tiny.save_study(tmp_path)
     loaded = yaml.safe_load(path.read_text())
     loaded["problems"] |= {"seed": 0, "shots": 1}
+    artefacts = {"adapters": ["rank1"], "models": ["full"], "dtype": "float32"}
+    loaded |= {"lora": None, "others": "base", "artefacts": artefacts}
     return copy.deepcopy(loaded)
 
 
@@ -57,7 +59,28 @@ def test_a_grpo_field_that_rankone_sets_is_refused(config):
 
 def test_an_unknown_variant_is_refused(config):
     config["variants"].append("rank_one")
-    refused(config, "'rank_one' is unknown; expected e.g. full")
+    refused(config, "'rank_one' is unknown.*expected e.g. full")
+
+
+@pytest.mark.parametrize("kind", ["adapters", "models"])
+def test_an_unknown_variant_among_the_artefacts_is_refused(config, kind):
+    config["artefacts"][kind].append("rank_one")
+    refused(config, "'rank_one' is unknown")
+
+
+def test_an_adapter_of_a_variant_without_a_known_rank_is_refused(config):
+    config["artefacts"]["adapters"].append("without_rank1")
+    refused(config, "without_rank1 has no known low rank.*artefacts.models")
+
+
+def test_a_merged_model_may_be_any_variant(config):
+    config["artefacts"]["models"] += ["without_rank1", "bulk_matched", "0.5x_full"]
+    study.check(config)
+
+
+def test_more_triplets_than_are_stored_may_be_asked_for(config):
+    config["variants"] += ["rank20", "rank50pct"]
+    study.check(config)
 
 
 def test_an_unknown_benchmark_is_refused(config):
@@ -97,10 +120,11 @@ def test_a_disk_that_is_too_full_is_refused(tmp_path):
         study.check_disk(room * 2, [str(tmp_path)])
 
 
-def test_the_embedded_study_needs_room_for_base_exports_and_state():
+def test_a_study_needs_room_for_base_exports_merged_models_and_state():
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     model = 134_515_008 * 4
-    exports = len(config["runs"]) * len(config["schedule"]["export_steps"])
+    config["artefacts"] = {"models": ["rank1"]}
+    exports = len(config["runs"]) * (len(config["schedule"]["export_steps"]) + 1)
     assert study.disk_needed(config) == model * (1 + exports + study.STATE_COPIES)
 
 
@@ -115,4 +139,26 @@ def test_grpo_fields_are_those_of_the_installed_trl():
 
     from trl import GRPOConfig
 
-    assert study.grpo_fields() == {f.name for f in dataclasses.fields(GRPOConfig)}
+    fields = {field.name for field in dataclasses.fields(GRPOConfig)}
+    assert study.class_fields(study.GRPO_SOURCES) == fields
+
+
+def test_lora_fields_are_those_of_the_installed_peft():
+    import dataclasses
+
+    from peft import LoraConfig
+
+    fields = {field.name for field in dataclasses.fields(LoraConfig)}
+    assert fields <= study.class_fields(study.LORA_SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("lora", "reason"),
+    [
+        ({"lora_alfa": 8}, "lora_alfa is not a field of peft.LoraConfig. Did you mean"),
+        ({"use_dora": True}, "only plain LoRA factors can be decomposed"),
+    ],
+)
+def test_a_lora_setting_that_cannot_be_used_is_refused(lora, reason):
+    with pytest.raises(UserError, match=reason):
+        study.check_lora(lora)

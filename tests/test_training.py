@@ -4,11 +4,14 @@ import json
 
 import pandas as pd
 import pytest
+import torch
+from peft import PeftModel
 
 from rankone import training
-from rankone.checkpoints import export
+from rankone.checkpoints import check_match, export, index, own_weights
 from rankone.errors import UserError
 from rankone.models import weight_files
+from rankone.updates import read_trained, read_update
 from tiny import make_model, make_tokenizer, save_model
 
 
@@ -99,3 +102,39 @@ def test_weights_that_did_not_change_fail_the_run(base, tmp_path):
 def test_a_run_that_learned_passes(base, tmp_path):
     export(make_model(1), tmp_path / "w.safetensors", {})
     training.check_result("r", metrics(0.5, 1.0), base, tmp_path / "w.safetensors")
+
+
+def test_an_unknown_value_of_a_lora_field_is_refused_in_one_sentence():
+    with pytest.raises(UserError, match="lora: peft.LoraConfig refuses this"):
+        training.lora_config({"r": 4, "depth": 3})
+
+
+def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.padding_side = "left"
+    grpo = {"per_device_train_batch_size": 8, "num_generations": 8, "bf16": False}
+    grpo |= {"learning_rate": 1e-2, "max_completion_length": 3}
+    schedule = {"max_steps": 2, "save_steps": 1}
+    problems = [{"prompt": f"{i} + 1 =", "answer": "2"} for i in range(4)]
+    kept = []
+    lora = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}
+    training.train(
+        make_model(),
+        *(tokenizer, problems, training.arguments(grpo, schedule, 0, tmp_path)),
+        *("run", [2], {}, lora),
+    )
+    path = training.export_path(tmp_path / "exports", 2)
+    merged = trained_model(tmp_path / "checkpoint-2")
+    save_model(tmp_path / "base")
+    base = index(weight_files(tmp_path / "base"))
+    step = index([path])
+    check_match(base, step, path)
+    for name, weight in own_weights(merged).items():
+        torch.testing.assert_close(read_trained(base, step, name), weight)
+        kept.append(read_update(base, step, name).any().item())
+    assert any(kept) and not all(kept)
+
+
+def trained_model(folder):
+    """The merged model of a trainer checkpoint, by PEFT itself."""
+    return PeftModel.from_pretrained(make_model(), folder).merge_and_unload()

@@ -1,85 +1,174 @@
-"""Decomposition: planted factors come back, and the statistics mean what they say."""
+"""Updates: read from any kind of checkpoint, and statistics that mean what they say."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors.torch import save_file
 
-from rankone import updates
+from rankone import svd, updates
+from rankone.checkpoints import index
+from rankone.factors import load_factors, save_factors
+
+NAME = "model.layers.0.self_attn.q_proj.weight"
+OTHER = "model.norm.weight"
+GENERATOR = torch.Generator().manual_seed(0)
+BASE = torch.randn(24, 16, generator=GENERATOR)
+MOVE = 1e-3 * torch.randn(24, 16, generator=GENERATOR)
+LEFT, RIGHT = MOVE[:, :3].clone(), MOVE[:3].clone()
+NORM = BASE[0].clone()
 
 
-def planted(sigma, rows=24, columns=16, seed=0):
-    """A matrix with the given singular values, and its singular vectors."""
-    generator = torch.Generator().manual_seed(seed)
+@pytest.fixture
+def write(tmp_path):
+    """Writes tensors to a file and gives its index."""
+
+    def save(name="w", **tensors):
+        names = {"weight": NAME, "norm": OTHER}
+        names |= {"left": f"{NAME}:lora_B", "right": f"{NAME}:lora_A"}
+        path = tmp_path / f"{name}.safetensors"
+        save_file({names[key]: t.contiguous() for key, t in tensors.items()}, path)
+        handles = index([path])
+        return handles
+
+    return save
+
+
+def planted(sigma, rows=24, columns=16):
     left, right = (
-        torch.linalg.qr(torch.randn(n, len(sigma), generator=generator))[0]
+        torch.linalg.qr(torch.randn(n, len(sigma), generator=GENERATOR))[0]
         for n in (rows, columns)
     )
-    return left * torch.tensor(sigma) @ right.T, left, right
+    return left * torch.tensor(sigma) @ right.T
 
 
-def test_planted_triplets_are_recovered():
-    matrix, left, right = planted([3.0, 2.0, 0.5])
-    factors, _ = updates.decompose(matrix, 2)
-    assert torch.allclose(factors.sigma, torch.tensor([3.0, 2.0]), atol=1e-5)
-    assert (factors.left[:, 0] @ left[:, 0]).abs() > 1 - 1e-5
-    assert (factors.right[1] @ right[:, 1]).abs() > 1 - 1e-5
+def test_a_global_update_is_against_the_base_a_local_one_from_the_step_before(write):
+    base, first = write("base", weight=BASE), write("first", weight=BASE + MOVE)
+    second = write("second", weight=BASE + 3 * MOVE)
+    torch.testing.assert_close(updates.read_update(base, second, NAME), 3 * MOVE)
+    local = updates.read_update(base, second, NAME, before=first)
+    torch.testing.assert_close(local, 2 * MOVE)
+    assert torch.equal(
+        updates.read_update(base, first, NAME, before={}),
+        updates.read_update(base, first, NAME),
+    )
 
 
-shapes = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
+def test_the_bfloat16_view_is_the_difference_of_rounded_weights(write):
+    base, step = write("base", weight=BASE), write("step", weight=BASE + MOVE)
+    seen = updates.read_update(base, step, NAME, dtype=torch.bfloat16)
+    expected = (BASE + MOVE).bfloat16().float() - BASE.bfloat16().float()
+    assert torch.equal(seen, expected)
+    assert (seen == 0).float().mean() > (MOVE == 0).float().mean()
 
 
-@given(shapes)
-@settings(max_examples=50, deadline=None)
-def test_energy_adds_up_and_no_rank_one_matrix_is_closer(case):
-    rows, columns, seed = case
-    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    factors, sigma = updates.decompose(matrix, 1)
-    energy = (sigma.double() ** 2).sum().item()
-    assert energy == pytest.approx(factors.norm**2, rel=1e-5)
-    rest = (matrix - factors.part(1)).norm().item() ** 2
-    assert rest == pytest.approx(energy - sigma[0].item() ** 2, rel=1e-3, abs=1e-4)
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_base_and_checkpoint_may_be_stored_in_different_dtypes(write, stored):
+    base, step = write("base", weight=BASE.to(stored)), write("s", weight=BASE + MOVE)
+    expected = BASE + MOVE - BASE.to(stored).float()
+    assert torch.equal(updates.read_update(base, step, NAME), expected)
 
 
-@given(shapes)
-@settings(max_examples=50, deadline=None)
-def test_signs_do_not_depend_on_the_sign_of_the_update(case):
-    rows, columns, seed = case
-    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    factors, _ = updates.decompose(matrix, 1)
-    negative, _ = updates.decompose(-matrix, 1)
-    assert torch.allclose(factors.left, negative.left, atol=1e-4)
-    assert torch.allclose(factors.right, -negative.right, atol=1e-4)
+def test_reading_an_update_leaves_the_files_as_they_were(write):
+    base, step = write("base", weight=BASE), write("step", weight=BASE + MOVE)
+    before = step[NAME].read_bytes()
+    updates.read_update(base, step, NAME)
+    assert step[NAME].read_bytes() == before
+
+
+def test_a_lora_update_is_the_product_of_its_factors(write):
+    base = write("base", weight=BASE, norm=NORM)
+    step = write("step", left=LEFT, right=RIGHT)
+    torch.testing.assert_close(updates.read_update(base, step, NAME), LEFT @ RIGHT)
+    trained = updates.read_trained(base, step, NAME)
+    torch.testing.assert_close(trained, BASE + LEFT @ RIGHT)
+    assert not updates.read_update(base, step, OTHER).any()
+    assert torch.equal(updates.read_trained(base, step, OTHER), NORM)
+
+
+def test_a_local_lora_update_is_the_difference_of_the_products(write):
+    base = write("base", weight=BASE)
+    first = write("first", left=LEFT, right=RIGHT)
+    second = write("second", left=2 * LEFT, right=RIGHT + 1)
+    expected = 2 * LEFT @ (RIGHT + 1) - LEFT @ RIGHT
+    update = updates.read_update(base, second, NAME, before=first)
+    torch.testing.assert_close(update, expected)
+    factors, _ = updates.decompose(base, second, NAME, 8, before=first)
+    torch.testing.assert_close(factors.part(8), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_lora_run_is_decomposed_without_forming_the_product(write, monkeypatch):
+    monkeypatch.setattr(updates, "read_update", None)
+    base, step = write("base", weight=BASE), write("step", left=LEFT, right=RIGHT)
+    factors, values = updates.decompose(base, step, NAME, 16)
+    expected = torch.linalg.svdvals((LEFT @ RIGHT).double())
+    torch.testing.assert_close(
+        factors.sigma.double(), expected[:3], atol=1e-9, rtol=1e-5
+    )
+    torch.testing.assert_close(values, expected, atol=1e-9, rtol=1e-5)
+
+
+@given(st.sampled_from(["float32", "bfloat16"]), st.booleans(), st.booleans())
+@settings(max_examples=8, deadline=None)
+def test_every_view_of_every_kind_of_checkpoint_agrees_with_its_update(
+    view, lora, spec
+):
+    tensors = {"left": LEFT, "right": RIGHT} if lora else {"weight": BASE + MOVE}
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for name, parts in (("base", {"weight": BASE}), ("step", tensors)):
+            names = {
+                "weight": NAME,
+                "left": f"{NAME}:lora_B",
+                "right": f"{NAME}:lora_A",
+            }
+            path = f"{folder}/{name}"
+            save_file({names[key]: value for key, value in parts.items()}, path)
+            handles = index([path])
+            files.append(handles)
+        options = {"dtype": updates.VIEWS[view], "spectrum": spec}
+        factors, values = updates.decompose(*files, NAME, 2, **options)
+        update = updates.read_update(*files, NAME, dtype=updates.VIEWS[view])
+    expected = torch.linalg.svdvals(update.double())
+    torch.testing.assert_close(
+        factors.sigma.double(), expected[:2], atol=1e-8, rtol=1e-4
+    )
+    assert (values is not None) == spec
+
+
+def row(matrix, spectrum=True):
+    values = svd.singular_values(matrix)[0] if spectrum else None
+    return updates.describe(svd.leading(matrix, 3), values)
 
 
 def test_statistics_of_known_singular_values():
-    matrix, _, _ = planted([2.0, 1.0, 1.0])
-    _, _, row = updates.describe(matrix, base_norm=1.0, rank=3)
-    assert row["norm_share"] == pytest.approx(2 / math.sqrt(6), rel=1e-5)
-    assert row["energy_share"] == pytest.approx(4 / 6, rel=1e-5)
-    assert row["stable_rank"] == pytest.approx(1.5, rel=1e-5)
-    shares = np.array([4, 1, 1]) / 6
-    expected = np.exp(-(shares * np.log(shares)).sum())
-    assert row["effective_rank"] == pytest.approx(expected, rel=1e-5)
-    assert row["relative_gap"] == pytest.approx(0.5, rel=1e-4)
-    assert row["identifiable"]
-    assert row["residual"] < 1e-5
+    found = row(planted([2.0, 1.0, 1.0]))
+    assert found["norm_share"] == pytest.approx(2 / math.sqrt(6), rel=1e-5)
+    assert found["energy_share"] == pytest.approx(4 / 6, rel=1e-5)
+    assert found["stable_rank"] == pytest.approx(1.5, rel=1e-5)
+    entropy = -(4 / 6 * math.log(4 / 6) + 2 / 6 * math.log(1 / 6))
+    assert found["effective_rank"] == pytest.approx(math.exp(entropy), rel=1e-4)
+    assert found["relative_gap"] == pytest.approx(0.5, rel=1e-4)
+    assert found["identifiable"]
+    assert found["residual"] < 1e-5
+
+
+def test_without_the_spectrum_the_effective_rank_is_unknown():
+    assert math.isnan(row(planted([2.0, 1.0]), spectrum=False)["effective_rank"])
 
 
 def test_equal_leading_singular_values_are_not_identifiable():
-    matrix, _, _ = planted([1.0, 1.0, 0.5])
-    assert not updates.describe(matrix, 1.0, 2)[2]["identifiable"]
+    assert not row(planted([1.0, 1.0, 0.5]))["identifiable"]
 
 
 def test_a_zero_update_has_no_direction_and_no_rank():
-    factors, sigma, row = updates.describe(torch.zeros(5, 4), 1.0, 2)
-    assert factors.norm == 0 and not sigma.any()
-    assert not row["identifiable"]
-    assert math.isnan(row["norm_share"]) and math.isnan(row["stable_rank"])
+    found = row(torch.zeros(5, 4))
+    assert not found["identifiable"]
+    assert math.isnan(found["norm_share"]) and math.isnan(found["stable_rank"])
 
 
 @pytest.mark.parametrize(
@@ -98,12 +187,10 @@ def test_only_the_seven_linear_maps_are_substituted(name, place):
 
 
 def test_factors_survive_a_round_trip(tmp_path):
-    from rankone.factors import load_factors, save_factors
-
-    factors, _ = updates.decompose(planted([2.0, 1.0])[0], 2)
+    factors = svd.leading(planted([2.0, 1.0]), 2)
     save_factors(tmp_path / "f.safetensors", {"w": factors}, {"step": 4})
-    with safe_open(tmp_path / "f.safetensors", "pt") as handle:
-        loaded = load_factors({key: handle for key in handle.keys()}, "w")  # noqa: SIM118
-        assert handle.metadata()["step"] == "4"
-    assert torch.equal(loaded.part(2), factors.part(2))
+    handles = index([tmp_path / "f.safetensors"])
+    loaded = load_factors(handles, "w")
+    for part in ("left", "sigma", "right", "residual", "gap"):
+        assert torch.equal(getattr(loaded, part), getattr(factors, part))
     assert loaded.norm == factors.norm

@@ -77,6 +77,15 @@ def trained(wildcards):
     }
 
 
+def previous(wildcards):
+    """The checkpoint before, if local updates are asked for and there is one."""
+    index = STEPS.index(int(wildcards.step))
+    if index == 0 or "local" not in config["decompose"]["updates"]:
+        return {}
+    folder = f"results/train/{wildcards.run}/checkpoints"
+    return {"previous": f"{folder}/step-{STEPS[index - 1]}.safetensors"}
+
+
 def prepared(wildcards):
     """Problem sets and benchmark items that the study's tasks read."""
     return collect("results/prepare/problems/{split}.jsonl", split=SPLITS) + collect(
@@ -108,6 +117,7 @@ def training_settings(wildcards):
     """Everything that decides the outcome of a run."""
     return {
         "grpo": config["grpo"],
+        "lora": config["lora"],
         "schedule": config["schedule"],
         "seed": config["runs"][wildcards.run]["seed"],
         "trust_remote_code": config["model"]["trust_remote_code"],
@@ -120,7 +130,6 @@ def evaluation_settings():
         "benchmarks": config["benchmarks"],
         "evaluate": config["evaluate"],
         "others": config["others"],
-        "rank": config["decompose"]["rank"],
         "seed": config["evaluate"]["seed"],
         "trust_remote_code": config["model"]["trust_remote_code"],
     }

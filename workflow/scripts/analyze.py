@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MATRIX_KEYS = ["run", "step", "layer", "module", "tensor"]
+MATRIX_KEYS = ["run", "step", "update", "view", "layer", "module", "tensor"]
 
 
 def main(

@@ -1,24 +1,49 @@
-"""SVD of every update of one exported step."""
+"""Decompose the updates of one exported step: factors, statistics, singular values."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import safetensors
 import torch
 from tqdm import tqdm
 
-from rankone.checkpoints import check_match, metadata, opened, read
-from rankone.compute import set_up
+from rankone import updates
+from rankone.checkpoints import check_match, index, metadata, read
+from rankone.compute import device, set_up
 from rankone.factors import save_factors
 from rankone.files import replacing
 from rankone.jobs import job
 from rankone.models import weight_files
-from rankone.updates import describe, locate
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
+
+KEPT = ("global", "float32")  # the factors from which variants are made
+
+
+def decompositions(
+    files: tuple, settings: dict, label: str
+) -> Iterator[tuple[dict, updates.Factors, torch.Tensor | None]]:
+    """Key, factors and singular values of every update and view of every matrix."""
+    base, trained, before = files
+    names = sorted(filter(updates.locate, base))
+    for name in tqdm(names, desc=label, mininterval=1):
+        layer, module = updates.locate(name)
+        for kind in settings["updates"]:
+            for view in settings["views"]:
+                key = {"update": kind, "view": view, "layer": layer, "module": module}
+                yield (
+                    key | {"tensor": name},
+                    *updates.decompose(
+                        *(base, trained, name, settings["rank"]),
+                        before=before if kind == "local" else None,
+                        dtype=updates.VIEWS[view],
+                        spectrum=settings["spectra"],
+                        device=device(),
+                    ),
+                )
 
 
 def main(
@@ -26,35 +51,38 @@ def main(
     step: int,
     model_folder: str,
     checkpoint: str,
-    rank: int,
-    factors: str,
-    matrices: str,
-    spectra: str,
+    previous: str | None,
+    settings: dict,
+    outputs: dict[str, str],
 ) -> None:
-    """Write the factors, one row a matrix, and all singular values."""
-    kept, rows, values = {}, [], []
-    with (
-        opened(weight_files(model_folder)) as base,
-        opened([Path(checkpoint)]) as trained,
+    """Write the factors, one row a matrix, one a triplet, and all singular values.
+
+    `settings` is the config's `decompose`; `previous` is the checkpoint before, from
+    which the local updates are taken (None for the first: the base).
+    """
+    kept, tables = {}, {"matrices": [], "triplets": [], "spectra": []}
+    base = index(weight_files(model_folder))
+    trained = index([Path(checkpoint)])
+    before = index([Path(previous)] if previous else [])
+    check_match(base, trained, checkpoint)
+    norms = {name: read(base, name).norm().item() for name in base}
+    for key, factors, values in decompositions(
+        (base, trained, before), settings, f"{run} step {step}"
     ):
-        check_match(base, trained, checkpoint)
-        for name in tqdm(sorted(filter(locate, trained)), desc=f"{run} step {step}"):
-            start = read(base, name)
-            update = read(trained, name) - start
-            kept[name], sigma, row = describe(update, start.norm().item(), rank)
-            layer, module = locate(name)
-            key = {"run": run, "step": step, "layer": layer, "module": module}
-            key["tensor"] = name
-            rows.append(key | row)
-            index = np.arange(1, len(sigma) + 1)
-            values.append(pd.DataFrame(key | {"index": index, "sigma": sigma}))
+        key = {"run": run, "step": step} | key
+        row = {"base_norm": norms[key["tensor"]]}
+        tables["matrices"].append(key | row | updates.describe(factors, values))
+        tables["triplets"].append(pd.DataFrame(key | updates.triplets(factors)))
+        tables["spectra"].append(pd.DataFrame(key | updates.spectrum(values)))
+        if (key["update"], key["view"]) == KEPT:
+            kept[key["tensor"]] = factors
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
-    origin = metadata(checkpoint) | {"rank": rank, "dtype": "float32"} | versions
-    save_factors(factors, kept, origin)
-    tables = ((matrices, pd.DataFrame(rows)), (spectra, pd.concat(values)))
-    for path, table in tables:
-        with replacing(path) as temporary:
-            table.to_parquet(temporary, index=False)
+    origin = metadata(checkpoint) | {"rank": settings["rank"], "dtype": "float32"}
+    save_factors(outputs["factors"], kept, origin | versions)
+    tables["matrices"] = [pd.DataFrame(tables["matrices"])]
+    for name, parts in tables.items():
+        with replacing(outputs[name]) as temporary:
+            pd.concat(parts).to_parquet(temporary, index=False)
 
 
 if __name__ == "__main__":
@@ -64,6 +92,7 @@ if __name__ == "__main__":
             snakemake.wildcards.run,
             int(snakemake.wildcards.step),
             *(snakemake.input.model, snakemake.input.checkpoint),
-            snakemake.params.rank,
-            **dict(snakemake.output.items()),
+            snakemake.input.get("previous"),
+            snakemake.params.settings,
+            dict(snakemake.output.items()),
         )

@@ -14,7 +14,7 @@ from rankone.compute import device, dtype, set_up
 from rankone.files import replacing
 from rankone.jobs import job
 from rankone.models import load_model, weight_files
-from rankone.substitution import sources, substituted
+from rankone.substitution import covered, sources, substituted
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -35,11 +35,11 @@ def main(
 ) -> None:
     """Write one row per item and variant; the variant `base` is the model as it is.
 
-    `settings` has `benchmarks`, `evaluate`, `others`, `rank`, `seed` and
-    `trust_remote_code`.
+    `settings` has `benchmarks`, `evaluate`, `others`, `seed` and `trust_remote_code`.
     """
     options, trust = settings["evaluate"], settings["trust_remote_code"]
     benchmarks = settings["benchmarks"]
+    chosen = {name: recipes.parse(name) for name in names if name != "base"}
     loaded = evaluation.load_tasks(list(benchmarks), options["task_folders"], data)
     precision = dtype(options["dtype"])
     model = load_model(model_folder, precision, trust)
@@ -48,25 +48,27 @@ def main(
     lm = evaluation.wrap(model, tokenizer, options["batch_size"])
     place = {"run": run, "step": step, "precision": str(precision).split(".")[1]}
     tables, begun = [], time.monotonic()
-    with sources(weight_files(model_folder), checkpoint, factors) as files:
-        for done, name in enumerate(names, start=1):
-            change = nullcontext()
-            if name != "base":
-                recipe = recipes.parse(name, settings["rank"])
-                change = substituted(
-                    *(model, recipe, files, settings["others"], settings["seed"])
-                )
-            with change:
-                scores = evaluation.run_benchmarks(lm, benchmarks, loaded)
-            tables.append(scores.assign(**place, variant=name))
-            means = scores.groupby("benchmark", sort=False)["score"].mean()
-            eta = (time.monotonic() - begun) / done * (len(names) - done)
-            logger.info(
-                "%s step %d %s: %s; %d:%02d left",
-                *(run, step, name),
-                ", ".join(f"{key} {value:.3f}" for key, value in means.items()),
-                *divmod(round(eta), 60),
+    files = sources(weight_files(model_folder), checkpoint, factors)
+    for recipe in chosen.values():
+        covered(recipe, files[0])
+    for done, name in enumerate(names, start=1):
+        change = nullcontext()
+        if name in chosen:
+            change = substituted(
+                *(model, chosen[name], files),
+                *(settings["others"], settings["seed"]),
             )
+        with change:
+            scores = evaluation.run_benchmarks(lm, benchmarks, loaded)
+        tables.append(scores.assign(**place, variant=name))
+        means = scores.groupby("benchmark", sort=False)["score"].mean()
+        eta = (time.monotonic() - begun) / done * (len(names) - done)
+        logger.info(
+            "%s step %d %s: %s; %d:%02d left",
+            *(run, step, name),
+            ", ".join(f"{key} {value:.3f}" for key, value in means.items()),
+            *divmod(round(eta), 60),
+        )
     with replacing(output) as temporary:
         pd.concat(tables).to_parquet(temporary, index=False)
 

@@ -2,10 +2,7 @@
 
 import json
 import platform
-import subprocess
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,6 +10,7 @@ import pandas as pd
 from rankone.files import digest, replacing
 from rankone.jobs import job
 from rankone.models import weights_hash
+from rankone.provenance import commit, versions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,17 +19,6 @@ LIBRARIES = (
     *("snakemake", "torch", "transformers", "trl", "lm-eval", "safetensors"),
     *("numpy", "scipy", "pandas"),
 )
-
-
-def commit() -> str:
-    """The checked-out commit, marked when files differ from it; or "unknown"."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    folder = Path(__file__).parent
-    try:
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    except FileNotFoundError:
-        return "unknown"
-    return run.stdout.strip() or "unknown"
 
 
 def used(paths: list[str], column: str, read: Callable) -> str:
@@ -60,7 +47,7 @@ def main(
         "others": config["others"],
         "commit": commit(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": versions(LIBRARIES),
     }
     with replacing(output) as temporary:
         temporary.write_text(json.dumps(record, indent=1))

@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Train, or go on training, the run called `run`; then publish its files.
 
-    `settings` has `grpo`, `schedule`, `seed` and `trust_remote_code`.
+    `settings` has `grpo`, `lora`, `schedule`, `seed` and `trust_remote_code`.
     """
     state = Path(state)
     identity = {
@@ -53,6 +53,7 @@ def main(
             AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
             *(read_jsonl(problems), args, run, list(checkpoints)),
             {"run": run, "base": identity["base"], "identity": digest(identity)},
+            settings["lora"],
         )
     rows = pd.DataFrame(training.read_metrics(state / "metrics.jsonl"))
     last = training.export_path(state / "exports", max(checkpoints))

@@ -1,10 +1,10 @@
 """Weights on disk: float32 safetensors, read one tensor at a time."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from rankone.errors import UserError
 from rankone.files import replacing
 
-Handles = dict[str, "safe_open"]
+Handles = dict[str, Path]
 
 
 def own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -20,56 +20,98 @@ def own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return {name: tensor.detach() for name, tensor in model.named_parameters()}
 
 
-def export(model: PreTrainedModel, path: str | Path, metadata: dict) -> None:
+def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The LoRA factors of each adapted weight, the scaling within `lora_B`.
+
+    `NAME:lora_B` [out, r] times `NAME:lora_A` [r, in] is the update of the weight NAME.
+    """
+    weights = {}
+    for path, layer in model.get_base_model().named_modules():
+        if isinstance(layer, LoraLayer):
+            (active,) = layer.active_adapters
+            scaled = layer.lora_B[active].weight.float() * layer.scaling[active]
+            weights[f"{path}.weight:lora_A"] = layer.lora_A[active].weight.detach()
+            weights[f"{path}.weight:lora_B"] = scaled.detach()
+    return weights
+
+
+def export(
+    model: PreTrainedModel | PeftModel, path: str | Path, metadata: dict
+) -> None:
     """Write a model's parameters as one float32 safetensors file, whole or not at all.
 
-    `metadata` goes into the header as strings.
+    Of a LoRA model only the factors. `metadata` goes into the header as strings.
     """
+    lora = isinstance(model, PeftModel)
     weights = {
         name: tensor.to("cpu", torch.float32).contiguous()
-        for name, tensor in own_weights(model).items()
+        for name, tensor in (adapter_weights if lora else own_weights)(model).items()
     }
     with replacing(path) as temporary:
         save_file(weights, temporary, {k: str(v) for k, v in metadata.items()})
 
 
-@contextmanager
-def opened(files: list[Path]) -> Iterator[Handles]:
-    """Open safetensors files, sharded or not; yield a handle for each tensor's name.
+def index(files: list[Path]) -> Handles:
+    """The file of each tensor's name in safetensors files, sharded or not.
 
     Raises UserError naming a file that is not a whole safetensors file.
     """
-    with ExitStack() as stack:
-        handles: Handles = {}
-        for file in files:
-            try:
-                handle = stack.enter_context(safe_open(file, "pt"))
-            except (SafetensorError, OSError) as error:
-                raise UserError(
-                    f"{file} is not a readable safetensors file ({error}): it is "
-                    "missing, cut off or damaged. Delete it and run the same command "
-                    "again to make it anew."
-                ) from error
-            handles |= {name: handle for name in handle.keys()}  # noqa: SIM118
-        yield handles
+    handles: Handles = {}
+    for file in files:
+        try:
+            with safe_open(file, "pt") as handle:
+                handles |= dict.fromkeys(handle.keys(), file)
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{file} is not a readable safetensors file ({error}): it is "
+                "missing, cut off or damaged. Delete it and run the same command "
+                "again to make it anew."
+            ) from error
+    return handles
 
 
 def read(handles: Handles, name: str) -> torch.Tensor:
-    """One tensor in float32; UserError naming it when it has NaN or Inf."""
-    tensor = handles[name].get_tensor(name).float()
+    """One tensor, copied, in float32; UserError naming it when it has NaN or Inf.
+
+    The file is opened for each tensor: pages that were read through a mapping count as
+    this process's memory for as long as the mapping lasts.
+    """
+    with safe_open(handles[name], "pt") as handle:
+        tensor = handle.get_tensor(name).to(torch.float32, copy=True)
     if not torch.isfinite(tensor).all():
-        raise UserError(f"Tensor {name} holds NaN or Inf: the training diverged.")
+        raise UserError(
+            f"Tensor {name} in {handles[name]} holds NaN or Inf: the training diverged."
+        )
     return tensor
 
 
+def shapes(handles: Handles) -> dict[str, list[int]]:
+    """The shape of every weight; LoRA factors count as the weight they change."""
+    found = {}
+    for file in set(handles.values()):
+        with safe_open(file, "pt") as handle:
+            found |= {n: handle.get_slice(n).get_shape() for n in handle.keys()}  # noqa: SIM118
+    for name in [name for name in found if name.endswith(":lora_B")]:
+        weight = name.removesuffix(":lora_B")
+        rows, columns = found.pop(name)[0], found.pop(f"{weight}:lora_A")[1]
+        found[weight] = [rows, columns]
+    return found
+
+
 def check_match(base: Handles, trained: Handles, where: str | Path) -> None:
-    """Raise UserError listing tensors that are missing, extra or of another shape."""
-    problems = [f"{name} is missing" for name in base.keys() - trained.keys()]
-    problems += [f"{name} is not in the base" for name in trained.keys() - base.keys()]
-    for name in base.keys() & trained.keys():
-        shapes = [h[name].get_slice(name).get_shape() for h in (base, trained)]
-        if shapes[0] != shapes[1]:
-            problems.append(f"{name} has shape {shapes[1]}, the base {shapes[0]}")
+    """Raise UserError listing tensors that are missing, extra or of another shape.
+
+    A LoRA checkpoint has only the tensors that it changes.
+    """
+    expected, found = shapes(base), shapes(trained)
+    missing = set() if found.keys() - trained.keys() else expected.keys() - found.keys()
+    problems = [f"{name} is missing" for name in missing]
+    problems += [f"{name} is not in the base" for name in found.keys() - expected]
+    problems += [
+        f"{name} has shape {found[name]}, the base {expected[name]}"
+        for name in expected.keys() & found.keys()
+        if expected[name] != found[name]
+    ]
     if problems:
         raise UserError(f"{where} does not fit the base: {'; '.join(sorted(problems))}")
 

@@ -51,7 +51,7 @@ class SharedContextLM(HFLM):
     def _loglikelihood_tokens(self, requests, disable_tqdm=False, override_bs=None):
         groups = group_rows([context for _, context, _ in requests])
         sizes = {
-            c: len(c) + sum(len(requests[r][2]) + 1 for r in groups[c]) for c in groups
+            c: len(c) + sum(len(requests[r][2]) for r in groups[c]) for c in groups
         }
         if not can_share(self.model) or max(sizes.values()) > self.max_length:
             return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
@@ -72,12 +72,11 @@ class SharedContextLM(HFLM):
     def score(self, contexts: list, choices: list) -> list[tuple[float, bool]]:
         """Log-likelihood of every choice, and whether it is the greedy continuation."""
         inputs = pack(contexts, choices, self.device)
-        labels = inputs.pop("labels")
-        columns = labels.shape[1] - int((labels != -100).any(0).int().argmax()) + 1
-        logits = self.model(**inputs, logits_to_keep=columns).logits[:, :-1]
-        wanted = labels[:, 1 - columns :]
-        logits = logits[wanted != -100].float()
-        targets = wanted[wanted != -100]
+        labels = inputs.pop("shift_labels")
+        columns = labels.shape[1] - int((labels != -100).any(0).int().argmax())
+        logits = self.model(**inputs, logits_to_keep=columns).logits
+        labels = labels[:, -columns:]
+        logits, targets = logits[labels != -100].float(), labels[labels != -100]
         lengths = [len(choice) for group in choices for choice in group]
         found = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
         best = logits.argmax(-1) == targets

@@ -4,6 +4,7 @@ Colours are Okabe and Ito's (jfly.uni-koeln.de/color), fixed per variant; contro
 diamonds and parts of the update are circles, so that no figure needs its colours.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rankone.errors import UserError
 from rankone.files import replacing
+from rankone.recipes import CONTROLS, MODULES, Recipe, parse
 from rankone.statistics import DEFINED, noise_norm_share, noise_spectrum
 from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, TRAIN_PROBE
 
@@ -72,18 +74,16 @@ COLOURS = {
     "shrunk": "#E69F00",
     "random_rank1": "#CC79A7",
 }
-LABELS = {
-    BASE: "base",
-    FULL: "full update",
-    "rank1": "rank 1",
-    "rank1_rescaled": "rank 1, rescaled",
-    "rank4": "rank 4",
-    "rank16": "rank 16",
-    "without_rank1": "without rank 1",
+KIND_LABELS = {
+    "full": "full update",
+    "rank": "rank",
+    "direction": "direction",
+    "without_rank": "without rank",
     "shrunk": "full, shrunk",
-    "random_rank1": "random rank 1",
+    "random_rank": "random rank",
+    "bulk_matched": "bulk matched (control)",
 }
-CONTROLS = frozenset({"without_rank1", "shrunk", "random_rank1"})
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 HELD_OUT = "arithmetic_held_out"
@@ -101,10 +101,6 @@ BENCHMARK_LABELS = {
     SHIFTED: "shifted problems",
     TRAIN_PROBE: "training problems",
 }
-MODULES = (
-    *("q_proj", "k_proj", "v_proj", "o_proj"),
-    *("gate_proj", "up_proj", "down_proj"),
-)
 WHOLE_PERCENT = (1, 2, 5, 10)  # tick steps that need no decimals
 DODGE = 0.008  # share of the step axis by which runs are moved apart
 SMOOTHING = 5  # steps in the running median of the reward
@@ -118,23 +114,52 @@ def variant_colour(variant: str) -> str:
     return COLOURS.get(variant, GREY)
 
 
+def find_recipe(variant: str) -> Recipe | None:
+    """The recipe of a variant; None for the base and for names outside the grammar."""
+    try:
+        return parse(variant)
+    except UserError:
+        return None
+
+
 def variant_label(variant: str) -> str:
-    """Name of a variant in figures and tables."""
-    return LABELS.get(variant, variant.replace("_", " "))
+    """Name of a variant in figures and tables: `0.5 x rank 1 in q_proj`."""
+    recipe = find_recipe(variant)
+    if recipe is None:
+        return variant.replace("_", " ")
+    size = recipe.rank or (f"{recipe.percent:g} %" if recipe.percent else "")
+    label = f"{KIND_LABELS[recipe.kind]} {size}".strip()
+    label += ", rescaled" if recipe.rescaled else ""
+    if recipe.modules or recipe.layers:
+        label += f" in {', '.join(place_labels(recipe))}"
+    return f"{recipe.scale:g} x {label}" if variant[0].isdigit() else label
+
+
+def place_labels(recipe: Recipe) -> list[str]:
+    """The modules and layers to which a recipe is kept, in words."""
+    places = [name for name in MODULES if name in (recipe.modules or ())]
+    if recipe.layers:
+        first, last = recipe.layers
+        places.append(f"layer {first}" if first == last else f"layers {first}-{last}")
+    return places
 
 
 def variant_order(variants: Iterable[str]) -> list[str]:
-    """Variants in their fixed order, unknown ones last by name."""
-    known = list(LABELS)
-    return sorted(
-        set(variants),
-        key=lambda name: (known.index(name) if name in known else len(known), name),
-    )
+    """Variants in their fixed order; the others last, by name and by number."""
+    known = list(COLOURS)
+
+    def key(name: str) -> tuple:
+        numbers = [float(number) for number in NUMBER.findall(name)]
+        position = known.index(name) if name in known else len(known)
+        return position, NUMBER.sub("", name), numbers
+
+    return sorted(set(variants), key=key)
 
 
 def variant_marker(variant: str) -> str:
     """Diamond for a control, circle for a part of the update."""
-    return "D" if variant in CONTROLS else "o"
+    recipe = find_recipe(variant)
+    return "D" if recipe and recipe.kind in CONTROLS else "o"
 
 
 def run_colours(table: pd.DataFrame) -> dict[str, str]:
@@ -160,6 +185,12 @@ def final_step(table: pd.DataFrame) -> int:
 def last_steps(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of each run's last step."""
     return table[table["step"] == table.groupby("run")["step"].transform("max")]
+
+
+def as_trained(table: pd.DataFrame) -> pd.DataFrame:
+    """Updates against the base, seen in float32, of each run's last step."""
+    seen = (table["update"] == "global") & (table["view"] == "float32")
+    return last_steps(table[seen])
 
 
 def error_bars(axes: Axes, rows: pd.DataFrame, value: str, run: int, **options) -> None:
@@ -503,7 +534,9 @@ def module_order(modules: Iterable[str]) -> list[str]:
 
 def spectra(table: pd.DataFrame) -> Figure:
     """Singular values of updates over the Frobenius norm, per module, final step."""
-    table = last_steps(table)
+    table = as_trained(table)
+    if table.empty:
+        return message("No spectra: decompose.spectra is false.")
     share = table["sigma"] / table["frobenius_norm"]
     table = table.assign(share=share.where(table["frobenius_norm"] > 0))
     modules = module_order(table["module"])
@@ -554,7 +587,7 @@ def spectrum_panel(axes: Axes, rows: pd.DataFrame) -> None:
 
 def rank1_share(table: pd.DataFrame) -> Figure:
     """Heat map of sigma_1 over the Frobenius norm, layer by module, final step."""
-    table = last_steps(table)
+    table = as_trained(table)
     runs = sorted(table["run"].unique())
     modules = module_order(table["module"])
     figure, grid = plt.subplots(

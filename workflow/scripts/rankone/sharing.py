@@ -10,7 +10,6 @@ rotate queries and keys) give the same log-probabilities up to rounding.
 from collections.abc import Callable
 
 import torch
-from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 
@@ -44,16 +43,17 @@ def visible(segments: torch.Tensor) -> torch.Tensor:
 
 
 def lay_out(context: list[int], continuations: list[list[int]]) -> list[tuple]:
-    """One sequence: (token, position, label, segment) of every token.
+    """One sequence: (token, position, next token, segment) of every token.
 
-    Each continuation is led by a copy of the context's last token, so that the token
-    before a continuation's first one is the right one to predict it from.
+    Each continuation begins with a copy of the context's last token, from which its
+    first one is predicted; its own last token predicts nothing and is left out.
     """
     last = len(context) - 1
     row = [(token, i, -100, 0) for i, token in enumerate(context[:-1])]
     for segment, continuation in enumerate(continuations, start=1):
-        row.append((context[-1], last, -100, segment))
-        row += [(t, last + i, t, segment) for i, t in enumerate(continuation, start=1)]
+        inputs = [context[-1], *continuation[:-1]]
+        steps = enumerate(zip(inputs, continuation, strict=True), start=last)
+        row += [(token, i, target, segment) for i, (token, target) in steps]
     return row
 
 
@@ -64,7 +64,8 @@ def pack(
 ) -> dict[str, torch.Tensor]:
     """Model inputs [G, S] with one sequence a context, padded on the left.
 
-    `labels` are the continuations' tokens in order, -100 elsewhere.
+    `shift_labels` has the token that each one of a continuation predicts, -100
+    elsewhere.
     """
     rows = [lay_out(*pair) for pair in zip(contexts, continuations, strict=True)]
     length = max(map(len, rows))
@@ -74,7 +75,7 @@ def pack(
         "input_ids": ids,
         "attention_mask": visible(segments),
         "position_ids": places,
-        "labels": labels,
+        "shift_labels": labels,
     }
 
 
@@ -97,8 +98,8 @@ def scored(
     """Per-token values [B, keep] of the last `keep` tokens of every row.
 
     `ids` and `mask` are [B, P + keep], padded on the left before and on the right
-    after column P. `call` takes the packed inputs and returns tensors [G, S - 1] of
-    values for the next token. Padding gets 0.
+    after column P. `call` takes the packed inputs and returns tensors [G, S] of values
+    for the next token. Padding gets 0.
     """
     known = mask[:, -keep:].bool()
     groups = group_rows(unpadded(ids[:, :-keep], mask[:, :-keep]))
@@ -111,10 +112,10 @@ def scored(
     order = torch.tensor(
         [r for rows in groups.values() for r in rows], device=ids.device
     )
-    wanted = inputs["labels"] != -100
+    wanted = inputs["shift_labels"] != -100
     return [
         values.new_zeros(known.shape)
-        .masked_scatter(known[order], pad(values, (1, 0))[wanted])
+        .masked_scatter(known[order], values[wanted])
         .index_select(0, order.argsort())
         for values in call(inputs)
     ]

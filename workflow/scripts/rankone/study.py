@@ -70,15 +70,24 @@ def check_model_folder(folder: str | Path) -> Path:
     return folder
 
 
-def grpo_fields() -> set[str]:
-    """Names of GRPOConfig's fields, read from the sources: importing it takes seconds.
+GRPO_SOURCES = {
+    "trl": ("trainer/grpo_config.py", "trainer/base_config.py"),
+    "transformers": ("training_args.py",),
+}
+LORA_SOURCES = {"peft": ("tuners/lora/config.py", "config.py")}
+# Parts of an update that are not a product of two factors, or not of the seven maps.
+NOT_LOW_RANK = {
+    *("bias", "modules_to_save", "use_dora", "lora_bias", "trainable_token_indices"),
+    *("layer_replication", "target_parameters"),
+}
 
-    Empty where trl is not installed (the rule's own environment has it then).
+
+def class_fields(sources: dict[str, tuple[str, ...]]) -> set[str]:
+    """Names of the fields of the classes in these files of packages.
+
+    They are read from the text: importing it takes seconds. Empty where a package is
+    not installed (the rule's own environment has it then).
     """
-    sources = {
-        "trl": ("trainer/grpo_config.py", "trainer/base_config.py"),
-        "transformers": ("training_args.py",),
-    }
     fields: set[str] = set()
     for package, files in sources.items():
         if not (spec := find_spec(package)):
@@ -92,18 +101,32 @@ def grpo_fields() -> set[str]:
     return fields
 
 
-def check_grpo(settings: dict) -> None:
-    """Raise UserError for a `grpo:` key that GRPOConfig lacks or Rankone sets."""
-    known = grpo_fields()
-    for name in settings:
-        if name in OWN_ARGUMENTS:
-            raise UserError(
-                f"grpo.{name} is set by Rankone; see `schedule:` and `runs:` instead."
-            )
-        if known and name not in known:
+def check_fields(section: str, settings: dict, sources: dict, owner: str) -> None:
+    """Raise UserError for a key that is no field of the class that takes it."""
+    known = class_fields(sources)
+    for name in settings if known else ():
+        if name not in known:
             close = difflib.get_close_matches(name, known, n=3)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise UserError(f"grpo.{name} is not a field of trl.GRPOConfig.{hint}")
+            raise UserError(f"{section}.{name} is not a field of {owner}.{hint}")
+
+
+def check_grpo(settings: dict) -> None:
+    """Raise UserError for a `grpo:` key that GRPOConfig lacks or Rankone sets."""
+    for name in OWN_ARGUMENTS & settings.keys():
+        raise UserError(
+            f"grpo.{name} is set by Rankone; see `schedule:` and `runs:` instead."
+        )
+    check_fields("grpo", settings, GRPO_SOURCES, "trl.GRPOConfig")
+
+
+def check_lora(settings: dict | None) -> None:
+    """Raise UserError for a `lora:` key that is unknown or makes no plain factors."""
+    for name in NOT_LOW_RANK & (settings or {}).keys():
+        raise UserError(
+            f"lora.{name}: only plain LoRA factors can be decomposed; remove it."
+        )
+    check_fields("lora", settings or {}, LORA_SOURCES, "peft.LoraConfig")
 
 
 def own_tasks(folders: list[str]) -> set[str]:
@@ -134,14 +157,24 @@ def check_benchmarks(names: list[str], folders: list[str]) -> None:
         )
 
 
+def check_artefacts(artefacts: dict, others: str) -> None:
+    """Raise UserError for a variant that is unknown or that no adapter can hold."""
+    for name in artefacts["adapters"]:
+        recipes.check_adapter(recipes.parse(name), others)
+    for name in artefacts["models"]:
+        recipes.parse(name)
+
+
 def check(config: dict) -> None:
     """Raise UserError for a study that could not be carried out as written."""
     check_schedule(config["schedule"])
     check_grpo(config["grpo"])
+    check_lora(config["lora"])
     check_batch(config["grpo"])
     check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
     for name in config["variants"]:
-        recipes.parse(name, config["decompose"]["rank"])
+        recipes.parse(name)
+    check_artefacts(config["artefacts"], config["others"])
     make_splits(config["problems"])
     if path := config["model"].get("path"):
         check_model_folder(path)
@@ -161,8 +194,9 @@ def model_bytes(settings: dict) -> int:
 
 
 def disk_needed(config: dict) -> int:
-    """Bytes for the base, every export, and one run's trainer state, all float32."""
-    exports = len(config["runs"]) * len(config["schedule"]["export_steps"])
+    """Float32 bytes of base, exports, merged models and one run's trainer state."""
+    steps, merged = config["schedule"]["export_steps"], config["artefacts"]["models"]
+    exports = len(config["runs"]) * (len(steps) + len(merged))
     return model_bytes(config["model"]) * (1 + exports + STATE_COPIES)
 
 

@@ -1,58 +1,91 @@
 """Variants applied in place to one loaded model, and the base restored bit for bit."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
-from rankone.checkpoints import Handles, check_match, opened, own_weights, read
+from rankone.checkpoints import (
+    Handles,
+    check_match,
+    index,
+    own_weights,
+    read,
+    shapes,
+)
+from rankone.errors import UserError
 from rankone.factors import load_factors
 from rankone.recipes import Recipe
-from rankone.updates import locate
-from rankone.variants import change
+from rankone.svd import Factors
+from rankone.updates import locate, read_trained, read_update
+from rankone.variants import Update, change
+
+Files = tuple[Handles, Handles, Handles]  # of the base, a checkpoint, its factors
 
 
-@contextmanager
-def sources(base: list[Path], checkpoint: str | None, factors: str | None) -> Iterator:
-    """Open base, checkpoint and factors; the last two may be None (the base alone)."""
-    rest = [opened([Path(p)]) if p else nullcontext({}) for p in (checkpoint, factors)]
-    with opened(base) as before, rest[0] as trained, rest[1] as kept:
-        if checkpoint:
-            check_match(before, trained, checkpoint)
-        yield before, trained, kept
+def sources(base: list[Path], checkpoint: str | None, factors: str | None) -> Files:
+    """Index base, checkpoint and factors; the last two may be None (the base alone)."""
+    before = index(base)
+    trained, kept = (index([Path(p)] if p else []) for p in (checkpoint, factors))
+    if checkpoint:
+        check_match(before, trained, checkpoint)
+    return before, trained, kept
+
+
+def covered(recipe: Recipe, base: Handles) -> list[str]:
+    """Names of the matrices that a recipe changes, sorted.
+
+    Raises UserError when the base lacks the layer, the modules or the direction.
+    """
+    found = shapes(base)
+    places = {name: locate(name) for name in sorted(found) if locate(name)}
+    last = max((layer for layer, _ in places.values()), default=-1)
+    if recipe.layers and recipe.layers[1] > last:
+        raise UserError(
+            f"Variant {recipe.name} names layer {recipe.layers[1]}, but the model's "
+            f"last layer is {last} (the first is 0); correct the name."
+        )
+    names = [name for name, place in places.items() if recipe.covers(*place)]
+    if not names:
+        raise UserError(f"Variant {recipe.name} covers no matrix of the model.")
+    most = max(min(found[name]) for name in names)
+    if recipe.rank and recipe.rank > most:
+        raise UserError(
+            f"Variant {recipe.name} needs {recipe.rank} singular directions, but the "
+            f"matrices that it covers have at most {most}; name fewer."
+        )
+    return names
+
+
+def decomposed(name: str, files: Files) -> tuple[Factors, Update]:
+    """Stored factors of one matrix, and a function that gives its whole update."""
+    base, trained, kept = files
+    return load_factors(kept, name), lambda: read_update(base, trained, name)
 
 
 def substituted_weight(
-    name: str,
-    recipe: Recipe,
-    files: tuple[Handles, Handles, Handles],
-    others: str,
-    seed: int,
+    name: str, recipe: Recipe, files: Files, others: str, seed: int
 ) -> torch.Tensor | None:
     """The float32 weight that a recipe gives one tensor, or None for the base's own.
 
-    `full` is the trained checkpoint itself. Other recipes act on the substituted
-    matrices; every other tensor follows the policy `others` (`base` or `trained`).
+    `full` is the trained checkpoint itself. Other recipes act on the matrices that they
+    cover; tensors other than the seven maps follow the policy `others` (`base` or
+    `trained`).
     """
-    base, trained, kept = files
-    if recipe.kind == "full":
-        return read(trained, name)
-    if not locate(name):
-        return read(trained, name) if others == "trained" else None
-    start = read(base, name)
-    return start + change(
-        recipe,
-        load_factors(kept, name),
-        lambda: read(trained, name) - start,
-        *(seed, name),
-    )
+    base, trained, _ = files
+    place = locate(name)
+    if recipe.trained or (not place and others == "trained"):
+        return read_trained(base, trained, name)
+    if not place or not recipe.covers(*place):
+        return None
+    return read(base, name) + change(recipe, *decomposed(name, files), seed, name)
 
 
 @torch.no_grad()
 def substitute(
-    model: PreTrainedModel, recipe: Recipe, files: tuple, others: str, seed: int
+    model: PreTrainedModel, recipe: Recipe, files: Files, others: str, seed: int
 ) -> None:
     """Write a variant's weights into a model that holds the base."""
     for name, parameter in own_weights(model).items():
@@ -73,7 +106,7 @@ def restore(model: PreTrainedModel, base: Handles) -> None:
 
 @contextmanager
 def substituted(
-    model: PreTrainedModel, recipe: Recipe, files: tuple, others: str, seed: int
+    model: PreTrainedModel, recipe: Recipe, files: Files, others: str, seed: int
 ) -> Iterator[None]:
     """Within the block `model` is the variant; after it, the base again."""
     try:

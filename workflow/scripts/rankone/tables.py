@@ -297,7 +297,7 @@ def _recovery_columns(sample: Sample, variant: int, full: int) -> dict:
 
 def spectra_table(spectra: pd.DataFrame, matrices: pd.DataFrame) -> pd.DataFrame:
     """Singular values with the norm and shape of their update (for scale and null)."""
-    keys = ["run", "step", "tensor"]
+    keys = ["run", "step", "update", "view", "tensor"]
     extra = [*keys, "rows", "columns", "frobenius_norm"]
     table = spectra.merge(matrices[extra], on=keys, how="left", validate="m:1")
     orphans = table.loc[table["rows"].isna(), "tensor"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -24,11 +25,12 @@ from transformers import (
 from trl import GRPOConfig, GRPOTrainer
 
 from rankone import sharing
-from rankone.checkpoints import export, opened, read
+from rankone.checkpoints import export, index
 from rankone.compute import has_bfloat16
 from rankone.errors import UserError
 from rankone.files import digest, replacing
 from rankone.problems import STOP, is_correct
+from rankone.updates import MODULES, read_update
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,14 @@ def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
         raise UserError(
             f"grpo: trl.GRPOConfig refuses these values: {error}"
         ) from error
+
+
+def lora_config(lora: dict) -> LoraConfig:
+    """PEFT's arguments; UserError when PEFT refuses the combination."""
+    try:
+        return LoraConfig(**{"target_modules": list(MODULES)} | lora)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"lora: peft.LoraConfig refuses this: {error}") from error
 
 
 def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
@@ -244,8 +254,12 @@ def train(
     run: str,
     steps: list[int],
     metadata: dict,
+    lora: dict | None = None,
 ) -> None:
-    """Train up to `args.max_steps`, from the last whole trainer checkpoint if any."""
+    """Train up to `args.max_steps`, from the last whole trainer checkpoint if any.
+
+    With `lora`, the fields of a peft.LoraConfig, only its factors train.
+    """
     state = Path(args.output_dir)
     stop_at_newline(model, tokenizer)
     exporter = Exporter(state / "exports", steps, metadata)
@@ -259,6 +273,7 @@ def train(
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         callbacks=[recorder, exporter],
+        peft_config=lora_config(lora) if lora else None,
     )
     trainer.remove_callback(PrinterCallback)
     if checkpoint := last_checkpoint(state):
@@ -285,9 +300,10 @@ def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) 
             "model solves sometimes (the mean reward was "
             f"{metrics['reward'].mean():.2f}), or a higher temperature."
         )
-    with opened(base) as before, opened([last]) as after:
-        if all(torch.equal(read(before, name), read(after, name)) for name in after):
-            raise UserError(f"{run}: training left every weight as it was.")
+    before = index(base)
+    after = index([last])
+    if not any(read_update(before, after, name).any() for name in before):
+        raise UserError(f"{run}: training left every weight as it was.")
 
 
 def publish(state: Path, metrics: str | Path, checkpoints: dict[int, str]) -> None:

@@ -1,35 +1,15 @@
-"""Updates of weight matrices: which tensors, their SVD, and what it says."""
+"""Updates of weight matrices: which tensors, how they are read, what they say."""
 
 import re
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+from rankone.checkpoints import Handles, read
+from rankone.recipes import MODULES
+from rankone.svd import Factors, leading, low_rank, singular_values
+
 MATRIX = re.compile(rf"\.layers\.(\d+)\.\w+\.({'|'.join(MODULES)})\.weight$")
-# Below this relative gap the first two directions may mix freely under perturbations
-# of the size of float32 rounding and bfloat16 rollouts: no direction is reported.
-MINIMUM_GAP = 0.02
-
-
-@dataclass(frozen=True)
-class Factors:
-    """Leading singular triplets of one update (global: step t against the base).
-
-    `left` [out, k], `sigma` [k], `right` [k, in], float32, in descending order;
-    `norm` is the exact Frobenius norm of the whole update.
-    """
-
-    left: torch.Tensor
-    sigma: torch.Tensor
-    right: torch.Tensor
-    norm: float
-
-    def part(self, rank: int) -> torch.Tensor:
-        """The best approximation of the update with that rank [out, in]."""
-        left, right = self.left[:, :rank], self.right[:rank]
-        return (left * self.sigma[:rank]) @ right
+VIEWS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def locate(name: str) -> tuple[int, str] | None:
@@ -38,73 +18,129 @@ def locate(name: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
-def fix_signs(left: torch.Tensor, right: torch.Tensor) -> tuple:
-    """Make the largest entry of each left vector positive, so that signs are unique."""
-    columns = torch.arange(left.shape[1])
-    signs = left[left.abs().argmax(0), columns].sign()
-    signs = torch.where(signs == 0, torch.ones_like(signs), signs)
-    return left * signs, right * signs[:, None]
+def adapter(
+    trained: Handles, before: Handles, name: str
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Factors [out, r] and [r, in] of a LoRA run's update; None for other runs.
 
-
-def decompose(update: torch.Tensor, rank: int) -> tuple[Factors, torch.Tensor]:
-    """Leading `rank` triplets and all singular values of an update [out, in] float32.
-
-    Exact thin SVD. `rank` is cut to the short side.
+    From one LoRA checkpoint to another the update is a product, too: of the factors
+    side by side.
     """
-    left, sigma, right = torch.linalg.svd(update, full_matrices=False)
-    rank = min(rank, len(sigma))
-    left, right = fix_signs(left[:, :rank], right[:rank])
-    norm = torch.linalg.matrix_norm(update.double()).item()
-    factors = Factors(left.contiguous(), sigma[:rank].clone(), right.contiguous(), norm)
-    return factors, sigma
+    if f"{name}:lora_B" not in trained:
+        return None
+    left, right = read(trained, f"{name}:lora_B"), read(trained, f"{name}:lora_A")
+    if f"{name}:lora_B" in before:
+        left = torch.cat([left, -read(before, f"{name}:lora_B")], dim=1)
+        right = torch.cat([right, read(before, f"{name}:lora_A")], dim=0)
+    return left, right
 
 
-def residual(update: torch.Tensor, factors: Factors) -> float:
-    """||update v_1 - sigma_1 u_1|| / sigma_1; 0 for a zero update."""
-    sigma = factors.sigma[0]
-    if sigma == 0:
-        return 0.0
-    image = update @ factors.right[0]
-    return (torch.linalg.vector_norm(image - sigma * factors.left[:, 0]) / sigma).item()
+def read_trained(base: Handles, trained: Handles, name: str) -> torch.Tensor:
+    """The weight of one tensor at a step, float32; the base's where it did not train.
+
+    `trained` is empty for the base itself.
+    """
+    weight = read(trained if name in trained else base, name)
+    if factors := adapter(trained, {}, name):
+        weight.addmm_(*factors)
+    return weight
 
 
-def stable_rank(sigma: np.ndarray) -> float:
+def read_update(
+    base: Handles,
+    trained: Handles,
+    name: str,
+    before: Handles | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """The update of one tensor [out, in] float32: against the base, or from `before`.
+
+    With another `dtype` it is the update between the weights rounded to it, as
+    checkpoints in that dtype would show it.
+    """
+    before = before or {}
+    if dtype is torch.float32 and (factors := adapter(trained, before, name)):
+        return factors[0] @ factors[1]
+    start = read_trained(base, before, name).to(dtype).float()
+    return read_trained(base, trained, name).to(dtype).float().sub_(start)
+
+
+def decompose(
+    base: Handles,
+    trained: Handles,
+    name: str,
+    rank: int,
+    *,
+    before: Handles | None = None,
+    dtype: torch.dtype = torch.float32,
+    spectrum: bool = True,
+    device: torch.device | str = "cpu",
+) -> tuple[Factors, torch.Tensor | None]:
+    """Factors of one update, and on request all its singular values [d], float64.
+
+    The update is that of read_update(); a LoRA run's is never formed.
+    """
+    factors = adapter(trained, before or {}, name)
+    if factors and dtype is torch.float32:
+        whole = low_rank(*factors, rank=factors[0].shape[1])
+        values = torch.zeros(min(len(factors[0]), factors[1].shape[1])).double()
+        values[: len(whole.sigma)] = whole.sigma
+        return low_rank(*factors, rank), values if spectrum else None
+    update = read_update(base, trained, name, before, dtype).to(device)
+    values = singular_values(update)[0].cpu() if spectrum else None
+    return leading(update, rank), values
+
+
+def stable_rank(sigma: torch.Tensor, norm: float) -> float:
     """||A||_F^2 / sigma_1^2, NaN for a zero matrix."""
-    return float((sigma**2).sum() / sigma[0] ** 2) if sigma[0] > 0 else float("nan")
+    first = sigma[0].item()
+    return (norm / first) ** 2 if first > 0 else float("nan")
 
 
-def effective_rank(sigma: np.ndarray) -> float:
+def effective_rank(sigma: torch.Tensor) -> float:
     """exp of the entropy of sigma_i^2 / sum sigma^2; NaN for a zero matrix."""
     if sigma[0] == 0:
         return float("nan")
-    share = (sigma / sigma[0]) ** 2
+    share = (sigma / sigma[0]).square()
     share = share[share > 0] / share.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+    return torch.exp(-(share * share.log()).sum()).item()
 
 
-def describe(update: torch.Tensor, base_norm: float, rank: int) -> tuple:
-    """Factors, all singular values, and one row of statistics of an update.
+def describe(factors: Factors, values: torch.Tensor | None) -> dict:
+    """One row of statistics of an update.
 
-    `norm_share` is sigma_1 / ||update||_F and `energy_share` its square; `relative_gap`
-    is 1 - sigma_2 / sigma_1, and `identifiable` says whether it reaches MINIMUM_GAP.
+    `norm_share` is sigma_1 / ||update||_F and `energy_share` its square;
+    `effective_rank` needs all singular values [d] and is NaN without them.
     """
-    factors, singular = decompose(update, rank)
-    sigma = singular.double().numpy()
-    share = sigma[0] / factors.norm if factors.norm > 0 else float("nan")
-    second = sigma[1] if len(sigma) > 1 else 0.0
-    gap = 1 - second / sigma[0] if sigma[0] > 0 else 0.0
-    row = {
-        "rows": update.shape[0],
-        "columns": update.shape[1],
+    sigma = factors.sigma[0].item()
+    share = sigma / factors.norm if factors.norm > 0 else float("nan")
+    return {
+        "rows": len(factors.left),
+        "columns": factors.right.shape[1],
         "frobenius_norm": factors.norm,
-        "base_norm": base_norm,
-        "sigma_1": sigma[0],
+        "sigma_1": sigma,
         "norm_share": share,
         "energy_share": share**2,
-        "stable_rank": stable_rank(sigma),
-        "effective_rank": effective_rank(sigma),
-        "relative_gap": gap,
-        "residual": residual(update, factors),
-        "identifiable": bool(gap >= MINIMUM_GAP),
+        "stable_rank": stable_rank(factors.sigma, factors.norm),
+        "effective_rank": float("nan") if values is None else effective_rank(values),
+        "relative_gap": factors.gap[0].item(),
+        "residual": factors.residual[0].item(),
+        "identifiable": bool(factors.identifiable[0]),
     }
-    return factors, sigma, row
+
+
+def triplets(factors: Factors) -> dict:
+    """Columns of one row a triplet: what is known of each direction."""
+    return {
+        "index": range(1, len(factors.sigma) + 1),
+        "sigma": factors.sigma.cpu().numpy(),
+        "residual": factors.residual.cpu().numpy(),
+        "gap": factors.gap.cpu().numpy(),
+        "identifiable": factors.identifiable.cpu().numpy(),
+    }
+
+
+def spectrum(values: torch.Tensor | None) -> dict:
+    """Columns of one row a singular value; no rows without them."""
+    sigma = [] if values is None else values.numpy()
+    return {"index": range(1, len(sigma) + 1), "sigma": sigma}

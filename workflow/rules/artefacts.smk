@@ -1,0 +1,69 @@
+"""Variants as files, on request: LoRA adapters and merged models.
+
+In:  base model, checkpoint, factors.
+Out: results/adapters/{run}/step-{step}/{variant}/ (PEFT, vLLM)
+     results/models/{run}/step-{step}/{variant}/ (Hugging Face)
+Any variant at any exported step can be asked for by its folder.
+"""
+
+ARTEFACT_SETTINGS = {
+    "dtype": config["artefacts"]["dtype"],
+    "model": config["model"],
+    "others": config["others"],
+    "seed": config["evaluate"]["seed"],
+}
+# What the study asks for: at the last exported step of every run.
+ARTEFACTS = [
+    f"results/{kind}/{run}/step-{STEPS[-1]}/{variant}"
+    for kind in ("adapters", "models")
+    for variant in config["artefacts"][kind]
+    for run in RUNS
+]
+
+
+rule write_adapter:
+    input:
+        unpack(trained),
+        model="results/prepare/model",
+    output:
+        directory("results/adapters/{run}/step-{step}/{variant}"),
+    log:
+        "logs/write_adapter/{run}-step-{step}-{variant}.log",
+    wildcard_constraints:
+        run="|".join(RUNS),
+        variant=r"[\w.+-]+",
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+    params:
+        settings=ARTEFACT_SETTINGS,
+    message:
+        "Writing {wildcards.variant} of {wildcards.run} as an adapter"
+    script:
+        "../scripts/write_adapter.py"
+
+
+rule write_merged:
+    input:
+        unpack(trained),
+        model="results/prepare/model",
+    output:
+        directory("results/models/{run}/step-{step}/{variant}"),
+    log:
+        "logs/write_merged/{run}-step-{step}-{variant}.log",
+    wildcard_constraints:
+        run="|".join(RUNS),
+        variant=r"[\w.+-]+",
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+    params:
+        settings=ARTEFACT_SETTINGS,
+    message:
+        "Writing {wildcards.variant} of {wildcards.run} as a model"
+    script:
+        "../scripts/write_merged.py"
