@@ -32,11 +32,10 @@ $(VENV): requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	cp requirements.lock $@
 
-# Tools to compare with. torch first: by themselves they would ask for another one.
+# Tools to compare with, in an environment of their own.
 $(PEERS): benchmarks/peers-requirements.txt $(VENV)
 	$(PYTHON) -m venv --clear .venv/peers
-	.venv/peers/bin/pip install --quiet --disable-pip-version-check $(shell grep ^torch== $<)
-	.venv/peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	.venv/peers/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp $< $@
 
 clean:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -188,7 +188,14 @@ def read_and_subtract(options: argparse.Namespace) -> None:
                     trained.get_tensor(name).sub(base.get_tensor(name))
 
 
-def pair(options: argparse.Namespace) -> Rows:
+def forget(files: Iterable[Path]) -> None:
+    """Take files out of the page cache (pages that nobody maps, on Linux)."""
+    for file in files:
+        with open(file, "rb") as handle:
+            os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def pair(options: argparse.Namespace, cached: bool) -> Rows:
     """The whole of `decompose` beside reading alone, in turns, in this process."""
     files = (str(options.base), str(options.checkpoint))
     with tempfile.TemporaryDirectory() as folder:
@@ -200,6 +207,8 @@ def pair(options: argparse.Namespace) -> Rows:
         taken = {method: [] for method in calls}
         for _ in range(REPEATS):
             for method, call in calls.items():
+                if not cached:
+                    forget([*weight_files(options.base), options.checkpoint])
                 begun = time.perf_counter()
                 call()
                 taken[method].append(time.perf_counter() - begun)
@@ -289,7 +298,8 @@ def weightwatcher_pair(options: argparse.Namespace) -> Rows:
 
 def decompose(options: argparse.Namespace) -> Cases:
     """One pair of checkpoints."""
-    yield "in this process", partial(pair, options)
+    yield "files in the page cache", partial(pair, options, True)
+    yield "files on disk", partial(pair, options, False)
     yield "Rankone", partial(rankone_pair, options)
     if not options.quick:
         yield "mergekit-extract-lora", partial(mergekit_pair, options)
