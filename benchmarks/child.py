@@ -1,7 +1,7 @@
 """One piece of work in a process of its own, so that its memory can be measured.
 
 child.py call METHOD MATRIX.npy               one call (`idle`: only read the matrix)
-child.py decompose BASE CHECKPOINT RANK DIR   factors of a checkpoint pair, in DIR
+child.py decompose BASE CHECKPOINT RANK DIR [spectra]   factors of a pair, in DIR
 child.py synthesize GIGABYTES DIR             DIR/base and DIR/trained.safetensors
 """
 
@@ -37,13 +37,15 @@ def call(method: str, path: str) -> None:
         (LEADING | VALUES)[method](matrix)
 
 
-def decompose(base: str, checkpoint: str, rank: int | str, folder: str) -> None:
-    """What the rule `decompose` runs, without all singular values."""
+def decompose(
+    base: str, checkpoint: str, rank: int | str, folder: str, spectra: str = ""
+) -> None:
+    """What the rule `decompose` runs; all singular values if `spectra` is not empty."""
     from decompose import main
 
     settings = {"rank": int(rank), "updates": ["global"], "views": ["float32"]}
     outputs = {name: str(Path(folder) / file) for name, file in OUTPUTS.items()}
-    settings["spectra"] = False
+    settings["spectra"] = bool(spectra)
     main("benchmark", 1, base, checkpoint, None, settings, outputs)
 
 

@@ -32,8 +32,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sections", nargs="*", metavar="SECTION", default=NAMES)
     parser.add_argument("--quick", action="store_true", help="small shapes only")
-    parser.add_argument("--base", default=results / "prepare" / "model")
-    parser.add_argument("--checkpoint", default=last_checkpoint(results / "train"))
+    parser.add_argument("--base", type=absolute, default=results / "prepare" / "model")
+    parser.add_argument(
+        "--checkpoint", type=absolute, default=last_checkpoint(results / "train")
+    )
     parser.add_argument("--peers", default=ROOT / ".venv" / "peers", help="their venv")
     parser.add_argument("--table", type=Path, help="TSV that grows with each case")
     options = parser.parse_args()
@@ -44,6 +46,11 @@ def parse() -> argparse.Namespace:
     name = "quick.tsv" if options.quick else "decomposition.tsv"
     options.table = options.table or results / "benchmarks" / name
     return options
+
+
+def absolute(path: str) -> Path:
+    """mergekit takes a relative path for a name on the hub."""
+    return Path(path).resolve()
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -70,13 +77,15 @@ def identity() -> str:
 def main(options: argparse.Namespace) -> None:
     """Measure every case that the table does not have."""
     import pandas as pd
+    from calls import engine, values
     from methods import limit_threads
-    from sections import SECTIONS
+    from processes import decompose, memory
     from tqdm import tqdm
 
     from rankone.files import replacing
 
     limit_threads()
+    sections = dict(zip(NAMES, (engine, values, decompose, memory), strict=True))
     run, table = identity(), pd.DataFrame(columns=COLUMNS)
     if options.table.exists():
         table = pd.read_table(options.table)
@@ -84,7 +93,7 @@ def main(options: argparse.Namespace) -> None:
     cases = [
         (section, case, measure)
         for section in options.sections
-        for case, measure in SECTIONS[section](options)
+        for case, measure in sections[section](options)
     ]
     for section, case, measure in tqdm(cases, unit="case"):
         if (section, case) in done:

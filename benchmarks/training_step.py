@@ -98,7 +98,7 @@ def rankone(folder: Path) -> list[dict]:
     from rankone.files import read_jsonl
     from rankone.models import load_model
 
-    set_up(THREADS)
+    set_up(THREADS, keep_memory=True)
     schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS}
     training.train(
         load_model(PREPARED / "model"),

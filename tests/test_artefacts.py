@@ -12,9 +12,9 @@ import write_adapter
 import write_merged
 from rankone import recipes
 from rankone.artefacts import whole_folder
-from rankone.checkpoints import metadata
+from rankone.checkpoints import metadata, weight_files, weights_hash
 from rankone.errors import UserError
-from rankone.models import load_model, weight_files, weights_hash
+from rankone.models import load_model
 from rankone.substitution import sources, substituted
 from test_variants import save_step
 from tiny import make_model

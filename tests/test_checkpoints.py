@@ -4,10 +4,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rankone.checkpoints import check_match, export, index, metadata, own_weights, read
+from rankone.checkpoints import (
+    check_match,
+    export,
+    index,
+    metadata,
+    own_weights,
+    read,
+    weight_files,
+)
 from rankone.errors import UserError
 from rankone.files import replacing
-from rankone.models import weight_files
 from tiny import make_model, save_model
 
 

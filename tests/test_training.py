@@ -8,9 +8,8 @@ import torch
 from peft import PeftModel
 
 from rankone import training
-from rankone.checkpoints import check_match, export, index, own_weights
+from rankone.checkpoints import check_match, export, index, own_weights, weight_files
 from rankone.errors import UserError
-from rankone.models import weight_files
 from rankone.updates import read_trained, read_update
 from tiny import make_model, make_tokenizer, save_model
 

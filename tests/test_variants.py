@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from rankone import recipes, svd, updates, variants
-from rankone.checkpoints import export, own_weights
+from rankone.checkpoints import export, own_weights, weight_files
 from rankone.errors import UserError
 from rankone.factors import save_factors
-from rankone.models import weight_files
 from rankone.substitution import covered, sources, substituted
 from tiny import make_model, save_model
 

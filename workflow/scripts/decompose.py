@@ -10,12 +10,11 @@ import torch
 from tqdm import tqdm
 
 from rankone import updates
-from rankone.checkpoints import check_match, index, metadata, read
+from rankone.checkpoints import check_match, index, metadata, read, weight_files
 from rankone.compute import device, set_up
 from rankone.factors import save_factors
 from rankone.files import replacing
 from rankone.jobs import job
-from rankone.models import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -65,7 +64,8 @@ def main(
     trained = index([Path(checkpoint)])
     before = index([Path(previous)] if previous else [])
     check_match(base, trained, checkpoint)
-    norms = {name: read(base, name).norm().item() for name in base}
+    names = filter(updates.locate, base)
+    norms = {name: read(base, name).norm().item() for name in names}
     for key, factors, values in decompositions(
         (base, trained, before), settings, f"{run} step {step}"
     ):

@@ -10,10 +10,11 @@ import pandas as pd
 from transformers import AutoTokenizer
 
 from rankone import evaluation, recipes
+from rankone.checkpoints import weight_files
 from rankone.compute import device, dtype, set_up
 from rankone.files import replacing
 from rankone.jobs import job
-from rankone.models import load_model, weight_files
+from rankone.models import load_model
 from rankone.substitution import covered, sources, substituted
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        set_up(snakemake.threads)
+        set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.wildcards.run,
             int(snakemake.wildcards.step),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rankone.checkpoints import weights_hash
 from rankone.files import digest, replacing
 from rankone.jobs import job
-from rankone.models import weights_hash
 from rankone.provenance import commit, versions
 
 if TYPE_CHECKING:

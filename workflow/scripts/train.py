@@ -9,10 +9,11 @@ import trl
 from transformers import AutoTokenizer
 
 from rankone import sharing, training
+from rankone.checkpoints import weight_files, weights_hash
 from rankone.compute import set_up
 from rankone.files import digest, read_jsonl, sha256
 from rankone.jobs import job
-from rankone.models import load_model, weight_files, weights_hash
+from rankone.models import load_model
 from rankone.study import STATE_COPIES, check_disk
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        set_up(snakemake.threads)
+        set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.wildcards.run,
             *(snakemake.input.model, snakemake.input.problems),

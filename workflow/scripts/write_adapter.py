@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from rankone import artefacts, recipes
+from rankone.checkpoints import weight_files
 from rankone.compute import set_up
 from rankone.jobs import job
-from rankone.models import weight_files
 from rankone.substitution import sources
 
 if TYPE_CHECKING:

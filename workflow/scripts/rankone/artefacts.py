@@ -13,8 +13,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch.nn.functional import pad
 
-from rankone.checkpoints import index, read
-from rankone.models import weight_files, weights_hash
+from rankone.checkpoints import index, read, weight_files, weights_hash
 from rankone.provenance import commit, versions
 from rankone.recipes import Recipe
 from rankone.substitution import Files, covered, decomposed, substituted_weight

@@ -1,30 +1,48 @@
-"""Weights on disk: float32 safetensors, read one tensor at a time."""
+"""Weights on disk: float32 safetensors, read one tensor at a time.
+
+peft and transformers are imported where a model is written: they take seconds and
+hundreds of megabytes, and reading needs neither.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel
-from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
 
 from rankone.errors import UserError
-from rankone.files import replacing
+from rankone.files import replacing, sha256
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 Handles = dict[str, Path]
 
 
-def own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+def weight_files(folder: str | Path) -> list[Path]:
+    """The safetensors files of a model folder, sorted."""
+    return sorted(Path(folder).glob("*.safetensors"))
+
+
+def weights_hash(folder: str | Path) -> str:
+    """One hash for a model folder's weights."""
+    return "-".join(sha256(file)[:16] for file in weight_files(folder))
+
+
+def own_weights(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
     """A model's parameters by name, those that share memory (tied) only once."""
     return {name: tensor.detach() for name, tensor in model.named_parameters()}
 
 
-def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
+def adapter_weights(model: "PeftModel") -> dict[str, torch.Tensor]:
     """The LoRA factors of each adapted weight, the scaling within `lora_B`.
 
     `NAME:lora_B` [out, r] times `NAME:lora_A` [r, in] is the update of the weight NAME.
     """
+    from peft.tuners.lora import LoraLayer
+
     weights = {}
     for path, layer in model.get_base_model().named_modules():
         if isinstance(layer, LoraLayer):
@@ -36,12 +54,14 @@ def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
 
 
 def export(
-    model: PreTrainedModel | PeftModel, path: str | Path, metadata: dict
+    model: "PreTrainedModel | PeftModel", path: str | Path, metadata: dict
 ) -> None:
     """Write a model's parameters as one float32 safetensors file, whole or not at all.
 
     Of a LoRA model only the factors. `metadata` goes into the header as strings.
     """
+    from peft import PeftModel
+
     lora = isinstance(model, PeftModel)
     weights = {
         name: tensor.to("cpu", torch.float32).contiguous()

@@ -11,7 +11,6 @@ from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from rankone.errors import UserError
-from rankone.files import sha256
 from rankone.study import check_model_folder
 
 logger = logging.getLogger(__name__)
@@ -82,16 +81,6 @@ def download(repository: str, revision: str) -> str:
             "needs a network and a reachable hub; without them give `model.path`, a "
             "local folder."
         ) from error
-
-
-def weight_files(folder: str | Path) -> list[Path]:
-    """The safetensors files of a model folder, sorted."""
-    return sorted(Path(folder).glob("*.safetensors"))
-
-
-def weights_hash(folder: str | Path) -> str:
-    """One hash for a model folder's weights."""
-    return "-".join(sha256(file)[:16] for file in weight_files(folder))
 
 
 def load_model(

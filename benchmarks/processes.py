@@ -1,4 +1,4 @@
-"""What is measured: each section yields names of cases and how to measure them."""
+"""Whole checkpoints and peak memory, in processes of their own; the peers' tools."""
 
 import argparse
 import json
@@ -8,155 +8,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import child
 import numpy as np
 import pandas as pd
-import torch
-from matrices import ONE_ENTRY, SPECTRA, Known, make, measured
-from methods import LAPACK, LEADING, THREADS, VALUES
+from calls import (
+    REPEATS,
+    SHAPES,
+    TYPICAL,
+    Cases,
+    Rows,
+    names,
+    triplet_accuracy,
+    update,
+)
+from matrices import make, measured
+from methods import LEADING, THREADS, VALUES
 from safetensors import safe_open
 
-from rankone.checkpoints import index
-from rankone.models import weight_files
+from rankone.checkpoints import weight_files
 from rankone.svd import MINIMUM_GAP
-from rankone.updates import locate, read_update
-
-Rows = list[dict]
-Cases = Iterator[tuple[str, Callable[[], Rows]]]
 
 HERE = Path(__file__).resolve().parent
-SHAPES = {
-    "SmolLM2-135M": ((192, 576), (576, 576), (1536, 576), (576, 1536)),
-    "Qwen2.5-1.5B": ((256, 1536), (1536, 1536), (8960, 1536), (1536, 8960)),
-    "8B": ((1024, 4096), (4096, 4096), (4096, 11008)),
-}
-QUICK_MODELS, QUICK_SPECTRA = ("SmolLM2-135M",), ("spike 1.02", "spike 1.5", "zero")
-QUICK_UPDATES = 14
-UPDATE = "update"  # the spectrum of a real one
-TYPICAL = ("spike 1.5", "heavy tail 0.5")
-LARGE = 5e10  # m * n * min(m, n), from which LAPACK is measured on TYPICAL alone
 LARGEST = (4096, 11008)
 PARTS = ("left", "sigma", "right")
 GIGABYTES, QUICK_GIGABYTES = (1, 2, 4), (0.25,)
-REPEATS, ENOUGH = 5, 1.0  # calls, and their total seconds, after which to stop
-
-
-def timed(call: Callable, *arguments) -> tuple[object, dict]:
-    """The last result, and the median time of at most REPEATS calls.
-
-    A call that fails has no result, and its error instead of a time.
-    """
-    seconds = []
-    while not seconds or (len(seconds) < REPEATS and sum(seconds) < ENOUGH):
-        begun = time.perf_counter()
-        try:
-            result = call(*arguments)
-        except Exception as error:  # noqa: BLE001
-            return None, {"error": f"{type(error).__name__}: {error}"}
-        seconds.append(time.perf_counter() - begun)
-    return result, {"seconds": statistics.median(seconds), "repeats": len(seconds)}
-
-
-def cosine(vector: torch.Tensor, truth: np.ndarray) -> float:
-    """|cos| of the angle to the true vector, in float64."""
-    vector = vector.double().numpy()
-    return abs(vector @ truth) / np.linalg.norm(vector)
-
-
-def triplet_accuracy(found: tuple, known: Known) -> dict:
-    """Errors of a triplet; directions only where there are any."""
-    left, sigma, right, identifiable = found
-    sigma, first = float(sigma), known.sigma[0]
-    row = {"identifiable": identifiable}
-    if first == 0:
-        return row | {"sigma_error": abs(sigma)}
-    matrix = known.matrix.double()
-    away = matrix @ right.double() - sigma * left.double()
-    back = matrix.T @ left.double() - sigma * right.double()
-    return row | {
-        "cosine": min(cosine(left, known.left), cosine(right, known.right)),
-        "sigma_error": abs(sigma - first) / first,
-        "residual": max(away.norm().item(), back.norm().item()) / first,
-    }
-
-
-def values_accuracy(sigma: torch.Tensor, known: Known) -> dict:
-    """The largest error, relative to the first singular value if there is one."""
-    error = np.abs(sigma.double().numpy() - known.sigma).max()
-    return {"values_error": error / (known.sigma[0] or 1)}
-
-
-def compare(
-    methods: dict[str, Callable],
-    accuracy: Callable[[object, Known], dict],
-    key: dict,
-    known: Callable[[], Known],
-) -> Rows:
-    """One row a method, all on the same matrix."""
-    truth, rows = known(), []
-    shape = dict(zip(("rows", "columns"), truth.matrix.shape, strict=True))
-    key = key | shape | {"gap": truth.gap}
-    for method, call in methods.items():
-        found, row = timed(call, truth.matrix)
-        row |= {} if found is None else accuracy(found, truth)
-        rows.append(key | {"method": method} | row)
-    return rows
-
-
-def update(options: argparse.Namespace, name: str) -> torch.Tensor:
-    """The update of one matrix between the two checkpoints."""
-    base, trained = weight_files(options.base), [Path(options.checkpoint)]
-    before = index(base)
-    after = index(trained)
-    return read_update(before, after, name)
-
-
-def names(options: argparse.Namespace) -> list[str]:
-    """The matrices of the checkpoint pair."""
-    base = index(weight_files(options.base))
-    found = sorted(filter(locate, base))
-    return found[:QUICK_UPDATES] if options.quick else found
-
-
-def planted(options: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
-    """Model, spectrum, rows and columns of every matrix that is made."""
-    spectra = QUICK_SPECTRA if options.quick else (*SPECTRA, ONE_ENTRY)
-    for model in QUICK_MODELS if options.quick else SHAPES:
-        for rows, columns in SHAPES[model]:
-            for spectrum in spectra:
-                yield model, spectrum, rows, columns
-
-
-def matrices(
-    options: argparse.Namespace, methods: dict[str, Callable], accuracy: Callable
-) -> Cases:
-    """Every matrix, made and real, by these methods."""
-    for name in names(options):
-        key = {"model": "study", "spectrum": UPDATE}
-        known = partial(lambda name: measured(update(options, name)), name)
-        yield name, partial(compare, methods, accuracy, key, known)
-    for model, spectrum, rows, columns in planted(options):
-        chosen = methods
-        if rows * columns * min(rows, columns) > LARGE and spectrum not in TYPICAL:
-            chosen = {k: v for k, v in methods.items() if k not in LAPACK}
-        key = {"model": model, "spectrum": spectrum}
-        known = partial(make, spectrum, rows, columns)
-        case = f"{rows} x {columns}, {spectrum}"
-        yield case, partial(compare, chosen, accuracy, key, known)
-
-
-def engine(options: argparse.Namespace) -> Cases:
-    """The first triplet."""
-    return matrices(options, LEADING, triplet_accuracy)
-
-
-def values(options: argparse.Namespace) -> Cases:
-    """All singular values."""
-    return matrices(options, VALUES, values_accuracy)
+COMMANDS = {"Rankone, rank 1": False, "Rankone, rank 1 and all values": True}
 
 
 def in_child(*command: object) -> dict:
@@ -245,11 +125,11 @@ def worst_of_pair(options: argparse.Namespace, triplet: Callable) -> dict:
     return worst | {"cosine": table["cosine"].min()}
 
 
-def rankone_pair(options: argparse.Namespace) -> Rows:
+def rankone_pair(options: argparse.Namespace, method: str, spectra: bool) -> Rows:
     """Our own script, with its start-up."""
     with tempfile.TemporaryDirectory() as folder:
         files = (options.base, options.checkpoint)
-        row = work("decompose", *files, 1, folder)
+        row = work("decompose", *files, 1, folder, *["spectra"] * spectra)
         with safe_open(Path(folder) / child.OUTPUTS["factors"], "pt") as factors:
 
             def triplet(name: str) -> tuple:
@@ -258,7 +138,7 @@ def rankone_pair(options: argparse.Namespace) -> Rows:
                 return left[:, 0], sigma[0], right[0]
 
             row |= worst_of_pair(options, triplet)
-    return [{"method": "Rankone"} | row]
+    return [{"method": method} | row]
 
 
 def mergekit_pair(options: argparse.Namespace) -> Rows:
@@ -285,6 +165,15 @@ def adapter_triplet(file: object, name: str) -> tuple:
     return left / norms[0], norms[0] * norms[1], right / norms[1]
 
 
+def worst_largest(options: argparse.Namespace, largest: pd.Series) -> float:
+    """The largest relative error of sigma_1, from a series by layer."""
+    errors = []
+    for name in names(options):
+        truth = measured(update(options, name)).sigma[0]
+        errors.append(abs(largest[name.removesuffix(".weight")] / truth - 1))
+    return max(errors)
+
+
 def weightwatcher_pair(options: argparse.Namespace) -> Rows:
     """The library itself, on the same two models."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -293,6 +182,9 @@ def weightwatcher_pair(options: argparse.Namespace) -> Rows:
         python = Path(options.peers) / "bin" / "python"
         command = (python, HERE / "weightwatcher_call.py", Path(options.base).resolve())
         row = in_child(*command, link_model(options, folder), table)
+        if "error" not in row:
+            largest = pd.read_table(table).set_index("name")["sv_max"]
+            row["sigma_error"] = worst_largest(options, largest)
     return [{"method": "WeightWatcher"} | row]
 
 
@@ -300,7 +192,8 @@ def decompose(options: argparse.Namespace) -> Cases:
     """One pair of checkpoints."""
     yield "files in the page cache", partial(pair, options, True)
     yield "files on disk", partial(pair, options, False)
-    yield "Rankone", partial(rankone_pair, options)
+    for method, spectra in COMMANDS.items():
+        yield method, partial(rankone_pair, options, method, spectra)
     if not options.quick:
         yield "mergekit-extract-lora", partial(mergekit_pair, options)
         yield "WeightWatcher", partial(weightwatcher_pair, options)
@@ -334,11 +227,3 @@ def memory(options: argparse.Namespace) -> Cases:
     yield "one call", partial(one_call, shape)
     for gigabytes in QUICK_GIGABYTES if options.quick else GIGABYTES:
         yield f"model of {gigabytes} GB", partial(whole_model, gigabytes)
-
-
-SECTIONS = {
-    "engine": engine,
-    "values": values,
-    "decompose": decompose,
-    "memory": memory,
-}
