@@ -99,7 +99,10 @@ def read(handles: Handles, name: str) -> torch.Tensor:
     with safe_open(handles[name], "pt") as handle:
         tensor = handle.get_tensor(name).to(torch.float32, copy=True)
     # The largest entry is NaN or Inf if any is; this is faster than asking for each.
-    if len(tensor) and not torch.linalg.vector_norm(tensor, ord=torch.inf).isfinite():
+    if (
+        tensor.numel()
+        and not torch.linalg.vector_norm(tensor, ord=torch.inf).isfinite()
+    ):
         raise UserError(
             f"Tensor {name} in {handles[name]} holds NaN or Inf: the training diverged."
         )
