@@ -5,6 +5,7 @@ decomposition_report.py TABLE.tsv [README.md PLOT.png]
 Prints the text, or puts it between the marks of the README and draws the plot.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -85,7 +86,7 @@ def engine_bars(rows: pd.DataFrame) -> Iterable[dict]:
     flagged = (close["identifiable"] == False).sum()  # noqa: E712
     text = "sigma_1 / sigma_2 of at most 1.02 on noise is flagged"
     measured = f"{flagged} of {len(close)} cases"
-    yield verdict(text, measured, flagged == len(close))
+    yield verdict(text, measured, flagged == len(close) > 0)
 
 
 def values_bars(rows: pd.DataFrame) -> Iterable[dict]:
@@ -278,13 +279,15 @@ def decompose_text(rows: pd.DataFrame) -> list[str]:
     """Tables of a pair of checkpoints."""
     inside = rows[rows["case"].isin(INSIDE)]
     inside = inside.pivot(index="method", columns="case", values="seconds")
-    columns = ["seconds", "peak_mb", "sigma_error", "cosine"]
+    commands = rows[~rows["case"].isin(INSIDE)]
+    commands = commands.assign(**{"1 - cosine": 1 - commands["cosine"]})
+    columns = ["seconds", "peak_mb", "sigma_error", "1 - cosine"]
     return [
         "### A pair of checkpoints",
         "Seconds in one process:",
         markdown(inside[list(INSIDE)].map(digits)),
         "As commands, start-up included (errors: the worst matrix):",
-        plain(rows[~rows["case"].isin(INSIDE)], columns),
+        plain(commands, columns),
     ]
 
 
@@ -315,12 +318,13 @@ def main(table: str, readme: str | None = None, image: str | None = None) -> Non
 
     measured = pd.read_table(table)
     found = text(measured)
-    if readme is None:
+    if readme is None or image is None:
         print(found)
         return
     before, rest = Path(readme).read_text().split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    content = f"{before}{MARKS[0]}\n\n{found}\n\n{MARKS[1]}{after}"
+    shown = f"![Time against size]({os.path.relpath(image, Path(readme).parent)})"
+    content = "\n\n".join([before + MARKS[0], shown, found, MARKS[1] + after])
     with replacing(readme) as temporary:
         temporary.write_text(content)
     plot(measured, Path(image))
