@@ -33,6 +33,8 @@ TYPICAL = ("spike 1.5", "heavy tail 0.5")
 VALUES_SPECTRA = ("noise", *TYPICAL, "exact rank 3")  # the time hardly depends on it
 LARGE = 5e10  # m * n * min(m, n), from which LAPACK is measured on TYPICAL alone
 REPEATS, ENOUGH = 5, 1.0  # calls, and their total seconds, after which to stop
+# The BLAS of NumPy and SciPy keeps its threads spinning for a while after a call.
+PAUSE = 0.2
 
 
 def timed(call: Callable, *arguments) -> tuple[object, dict]:
@@ -41,6 +43,7 @@ def timed(call: Callable, *arguments) -> tuple[object, dict]:
     A call that fails has no result, and its error instead of a time.
     """
     seconds = []
+    time.sleep(PAUSE)
     while not seconds or (len(seconds) < REPEATS and sum(seconds) < ENOUGH):
         begun = time.perf_counter()
         try:

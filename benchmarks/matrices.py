@@ -54,12 +54,12 @@ def dense(sigma: np.ndarray, rows: int, columns: int, seed: int) -> Known:
     np.fill_diagonal(core, sigma)
     half = np.zeros((columns, rows))
     half[: len(sigma)] = rotate(core, seed).T
-    matrix = rotate(half, seed + 1).T
+    matrix = np.ascontiguousarray(rotate(half, seed + 1).T, dtype=np.float32)
     left, right = (
         rotate(np.eye(size, 1), seed + side)[:, 0]
         for side, size in enumerate((rows, columns))
     )
-    return Known(torch.from_numpy(matrix.astype(np.float32)), sigma, left, right)
+    return Known(torch.from_numpy(matrix), sigma, left, right)
 
 
 def spike(rows: int, columns: int, ratio: float) -> np.ndarray:

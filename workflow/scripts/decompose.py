@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from rankone import updates
-from rankone.checkpoints import check_match, index, metadata, read, weight_files
+from rankone.checkpoints import check_match, index, metadata, weight_files
 from rankone.compute import device, set_up
 from rankone.factors import save_factors
 from rankone.files import replacing
@@ -59,30 +59,32 @@ def main(
     `settings` is the config's `decompose`; `previous` is the checkpoint before, from
     which the local updates are taken (None for the first: the base).
     """
-    kept, tables = {}, {"matrices": [], "triplets": [], "spectra": []}
+    kept, keys = {}, []
+    matrices, triplets, spectra = [], [], []
     base = index(weight_files(model_folder))
     trained = index([Path(checkpoint)])
     before = index([Path(previous)] if previous else [])
     check_match(base, trained, checkpoint)
-    names = filter(updates.locate, base)
-    norms = {name: read(base, name).norm().item() for name in names}
     for key, factors, values in decompositions(
         (base, trained, before), settings, f"{run} step {step}"
     ):
-        key = {"run": run, "step": step} | key
-        row = {"base_norm": norms[key["tensor"]]}
-        tables["matrices"].append(key | row | updates.describe(factors, values))
-        tables["triplets"].append(pd.DataFrame(key | updates.triplets(factors)))
-        tables["spectra"].append(pd.DataFrame(key | updates.spectrum(values)))
+        keys.append({"run": run, "step": step} | key)
+        matrices.append(keys[-1] | updates.describe(factors, values))
+        triplets.append(updates.triplets(factors))
+        spectra.append(updates.spectrum(values))
         if (key["update"], key["view"]) == KEPT:
             kept[key["tensor"]] = factors
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
     origin = metadata(checkpoint) | {"rank": settings["rank"], "dtype": "float32"}
     save_factors(outputs["factors"], kept, origin | versions)
-    tables["matrices"] = [pd.DataFrame(tables["matrices"])]
-    for name, parts in tables.items():
+    tables = {
+        "matrices": pd.DataFrame(matrices),
+        "triplets": updates.tidy(keys, triplets),
+        "spectra": updates.tidy(keys, spectra),
+    }
+    for name, table in tables.items():
         with replacing(outputs[name]) as temporary:
-            pd.concat(parts).to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ VALUES_TOLERANCE = 1e-5
 # Squares of larger or smaller powers of two come near the range of float32.
 EXPONENTS = 40
 CHUNK = 1024
+# Entries that stay in a core's cache between two products.
+CACHED = 2**20
+# How much larger the basis gets before the Ritz values are looked at again.
+GROWTH = 1.2
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ def frobenius(matrix: torch.Tensor) -> float:
 
     All in float64, several times slower, where float32 squares would not do.
     """
-    norm = torch.linalg.vector_norm(matrix, dim=1).double().norm().item()
+    rows = matrix.T if matrix.stride(0) == 1 else matrix
+    norm = torch.linalg.vector_norm(rows, dim=1).double().norm().item()
     if 2.0**-EXPONENTS < norm < 2.0**EXPONENTS:
         return norm
     return torch.linalg.vector_norm(matrix, dtype=torch.float64).item()
@@ -218,24 +223,32 @@ def krylov(tall: torch.Tensor, rank: int, seed: int) -> torch.Tensor | None:
     gram = torch.zeros(limit, limit, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(block, columns, generator=generator).to(tall.device)
-    fresh = orthonormal(start)[0]
+    fresh, looked = orthonormal(start)[0], 0
     for used in range(block, limit + 1, block):
         basis[used - block : used] = fresh
         known = basis[:used]
-        image = (fresh @ tall.T) @ tall
+        image = through_gram(fresh, tall)
         part = image @ known.T
         gram[used - block : used, :used] = part
         gram[:used, used - block : used] = part.T
         fresh, coupling = orthonormal(image - part @ known)
-        values, vectors = torch.linalg.eigh(gram[:used, :used])
-        values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-        error = torch.linalg.vector_norm(
-            coupling.to(gram) @ vectors[used - block :], dim=0
-        )
-        if settled(values, error, rank):
-            return vectors[:, :block].T.to(known) @ known
+        if used >= GROWTH * looked:
+            looked = used
+            values, vectors = torch.linalg.eigh(gram[:used, :used])
+            values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+            last = coupling.to(gram) @ vectors[used - block :]
+            if settled(values, torch.linalg.vector_norm(last, dim=0), rank):
+                return vectors[:, :block].T.to(known) @ known
         fresh = orthonormal(fresh - (fresh @ known.T) @ known)[0]
     return None
+
+
+def through_gram(rows: torch.Tensor, tall: torch.Tensor) -> torch.Tensor:
+    """rows [k, n] @ A' @ A, with one pass through a large matrix [m, n], not two."""
+    total = rows.new_zeros(rows.shape)
+    for part in tall.split(max(CACHED // tall.shape[1], 1)):
+        total.addmm_(rows @ part.T, part)
+    return total
 
 
 def orthonormal(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

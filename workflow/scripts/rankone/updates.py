@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import torch
 
 from rankone.checkpoints import Handles, read
@@ -41,9 +43,8 @@ def read_trained(base: Handles, trained: Handles, name: str) -> torch.Tensor:
     `trained` is empty for the base itself.
     """
     weight = read(trained if name in trained else base, name)
-    if factors := adapter(trained, {}, name):
-        weight.addmm_(*factors)
-    return weight
+    factors = adapter(trained, {}, name)
+    return torch.addmm(weight, *factors) if factors else weight
 
 
 def read_update(
@@ -62,7 +63,7 @@ def read_update(
     if dtype is torch.float32 and (factors := adapter(trained, before, name)):
         return factors[0] @ factors[1]
     start = read_trained(base, before, name).to(dtype).float()
-    return read_trained(base, trained, name).to(dtype).float().sub_(start)
+    return read_trained(base, trained, name).to(dtype).float() - start
 
 
 def decompose(
@@ -142,5 +143,15 @@ def triplets(factors: Factors) -> dict:
 
 def spectrum(values: torch.Tensor | None) -> dict:
     """Columns of one row a singular value; no rows without them."""
-    sigma = [] if values is None else values.numpy()
+    sigma = np.zeros(0) if values is None else values.numpy()
     return {"index": range(1, len(sigma) + 1), "sigma": sigma}
+
+
+def tidy(keys: list[dict], parts: list[dict]) -> pd.DataFrame:
+    """Columns of equal lengths under each other, with the key of each part repeated."""
+    table = pd.DataFrame(keys)
+    rows = np.repeat(table.index, [len(part["index"]) for part in parts])
+    columns = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+    return table.loc[rows].reset_index(drop=True).assign(**columns)
