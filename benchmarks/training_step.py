@@ -94,18 +94,21 @@ def rankone(folder: Path) -> list[dict]:
     from transformers import AutoTokenizer
 
     from rankone import training
+    from rankone.checkpoints import weight_files
     from rankone.compute import set_up
     from rankone.files import read_jsonl
     from rankone.models import load_model
 
     set_up(THREADS, keep_memory=True)
-    schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS}
+    schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS, "export_steps": []}
+    settings = {"schedule": schedule, "lora": None, "intervention": None, "seed": 0}
+    settings["probes"] = {"splits": [], "problems": 1, "samples": 1, "every": None}
     training.train(
         load_model(PREPARED / "model"),
         AutoTokenizer.from_pretrained(PREPARED / "model", padding_side="left"),
-        read_jsonl(PREPARED / "problems" / "train.jsonl"),
+        {"train": read_jsonl(PREPARED / "problems" / "train.jsonl")},
         training.arguments(grpo_settings(), schedule, 0, folder),
-        *("benchmark", [], {}),
+        *("benchmark", settings, weight_files(PREPARED / "model"), {}),
     )
     return training.read_metrics(folder / "metrics.jsonl")
 

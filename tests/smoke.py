@@ -7,15 +7,16 @@ import yaml
 
 
 def shorten(config: dict) -> dict:
-    """One run of two steps, four variants, eight items a benchmark."""
-    name, run = next(iter(config["runs"].items()))
+    """Two runs of two steps, four variants, eight items a benchmark."""
+    prs = {"seeds": [0], "intervention": {"period": 1, "recipe": "rank1"}}
     benchmarks = {
         task: benchmark | {"items": 8}
         for task, benchmark in config["benchmarks"].items()
     }
     return config | {
         "study": f"{config['study']}, two steps",
-        "runs": {name: run},
+        "arms": {"full": {"seeds": [0]}, "prs": prs},
+        "probes": {"problems": 4, "samples": 1},
         "schedule": {"max_steps": 2, "export_steps": [1, 2], "save_steps": 1},
         "variants": ["full", "rank1", "without_rank1", "random_rank1"],
         "benchmarks": benchmarks,

@@ -146,17 +146,71 @@ def _decomposition(run: str, step: int, layers: int):
     return rows, values
 
 
+def write_probes(
+    folder: Path, arms: Mapping[str, str | None], steps: Sequence[int], seeds: int = 2
+) -> tuple[list[Path], list[Path]]:
+    """Probes and updates of every arm; rank-1 arms lose on training problems alone."""
+    probes, updates = [], []
+    for arm, recipe in arms.items():
+        for run in (f"{arm}-seed{seed}" for seed in range(seeds)):
+            places = [(0, "step")]
+            for step in steps:
+                names = ("step",) if recipe is None else ("before", "after")
+                places += [(step, name) for name in names]
+            stem = folder / "train" / run
+            stem.mkdir(parents=True, exist_ok=True)
+            rows = [probe_rows(run, place, recipe, steps[-1]) for place in places]
+            probes.append(stem / "probes.parquet")
+            pd.concat(rows).to_parquet(probes[-1], index=False)
+            updates.append(stem / "updates.parquet")
+            update_rows(run, places[1:]).to_parquet(updates[-1], index=False)
+    return probes, updates
+
+
+def probe_rows(run: str, place: tuple, recipe: str | None, last: int) -> pd.DataFrame:
+    """Answers to forty problems of each set: the first share of them is right."""
+    step, moment = place
+    frames = []
+    for split in ("train_probe", "held_out", "shifted"):
+        lost = 0.4 if recipe == "rank1" and split == "train_probe" else 0.0
+        share = 0.2 + (0.6 - lost * (moment == "after")) * step / last
+        for sampling, samples in (("greedy", 1), ("sampled", 2)):
+            frame = pd.DataFrame({"problem": [f"{split}-{i:02d}" for i in range(40)]})
+            right = np.arange(40) < round(40 * share)
+            frame = frame.assign(correct=right * samples, samples=samples)
+            frames.append(frame.assign(split=split, sampling=sampling))
+    return pd.concat(frames).assign(run=run, step=step, moment=moment)
+
+
+def update_rows(run: str, places: Sequence[tuple]) -> pd.DataFrame:
+    """Two matrices at each moment; a substitution halves their norm."""
+    rows = []
+    for step, moment in places:
+        for layer in range(2):
+            norm = step * (0.5 if moment == "after" else 1.0)
+            row = {"run": run, "step": step, "moment": moment, "layer": layer}
+            row |= {"module": "q_proj", "tensor": f"layers.{layer}.q_proj.weight"}
+            row |= {"frobenius_norm": norm, "norm_share": 0.5, "identifiable": True}
+            row |= {"cosine_left": 0.9, "cosine_right": 0.8}
+            rows.append(row | {"exp_avg_norm": 1e-3, "exp_avg_sq_norm": 1e-6})
+    return pd.DataFrame(rows)
+
+
 def write_tables(
     folder: Path,
-    runs: Sequence[str] = ("seed0", "seed1"),
+    runs: Sequence[str] = ("full-seed0", "full-seed1"),
     steps: Sequence[int] = (2, 4),
     full: Mapping[str, float] = FULL_SCORES,
+    arms: Mapping[str, str | None] | None = None,
 ) -> Path:
     """The whole study through `analyze`; returns the folder of tables."""
     from analyze import main
 
+    arms = arms or {"full": None}
     matrices, spectra = write_decompositions(folder, runs, steps)
+    probes, updates = write_probes(folder, arms, steps)
     names = ("training", "scores", "differences", "recovery", "matrices")
+    names += ("probes", "overfitting", "substitutions")
     outputs = {name: folder / "tables" / f"{name}.tsv" for name in names}
     outputs["spectra"] = folder / "tables" / "spectra.parquet"
     main(
@@ -164,7 +218,10 @@ def write_tables(
         matrices=matrices,
         spectra=spectra,
         evaluations=write_evaluations(folder, runs, steps, full),
+        probes=probes,
+        updates=updates,
         outputs=outputs,
+        arms=arms,
         seed=0,
         draws=1000,
     )

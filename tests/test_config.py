@@ -26,7 +26,8 @@ def test_a_shipped_config_is_valid(path):
 
 
 @pytest.mark.parametrize(
-    "place", [(), ("model",), ("problems",), ("schedule",), ("runs", "grpo-seed0")]
+    "place",
+    [(), ("model",), ("problems",), ("schedule",), ("arms", "full"), ("probes",)],
 )
 def test_an_unknown_key_is_refused(place):
     config = embedded()
@@ -38,8 +39,8 @@ def test_an_unknown_key_is_refused(place):
 
 
 @pytest.mark.parametrize("name", ["base", "all", "Upper", "a_b", "-a"])
-def test_a_run_name_that_would_clash_or_break_paths_is_refused(name):
-    assert errors(embedded() | {"runs": {name: {"seed": 0}}})
+def test_an_arm_name_that_would_clash_or_break_paths_is_refused(name):
+    assert errors(embedded() | {"arms": {name: {"seeds": [0]}}})
 
 
 def test_a_hub_model_needs_a_pinned_revision():

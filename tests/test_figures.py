@@ -23,9 +23,10 @@ from rankone.figures import (
 from rankone.tables import read_table
 from synthetic import BASE_SCORES, FULL_SCORES, write_tables
 
+ARMS = {"full": None, "prs": "rank1", "shrunk": "shrunk", "noop": "full"}
 STUDIES = {
-    "two runs": {"runs": ("seed0", "seed1"), "steps": (2, 4)},
-    "one run, one step": {"runs": ("only",), "steps": (4,)},
+    "two runs": {"runs": ("full-seed0", "full-seed1"), "steps": (2, 4), "arms": ARMS},
+    "one run, one step": {"runs": ("full-seed0",), "steps": (4,), "arms": ARMS},
 }
 
 
@@ -201,3 +202,18 @@ def test_labels_are_spread_apart_in_their_order(positions, gap):
     moved = spread(positions, gap)
     order = np.argsort(positions, kind="stable")
     assert (np.diff(moved[order]) >= 0.9 * gap).all()
+
+
+def test_figures_of_interventions_say_when_there_is_none(tables):
+    for name in ("reward_curves", "overfitting"):
+        assert "No arm has an intervention" in texts(draw(name, tables[name_of(name)]))
+
+
+def name_of(figure):
+    return FIGURES[figure][1]
+
+
+def test_the_arms_of_a_study_have_a_panel_each(tmp_path):
+    folder = write_tables(tmp_path, arms=ARMS)
+    figure = draw("probes", read_table(folder / "probes.tsv"))
+    assert [axes.get_title("left") for axes in figure.axes] == list(ARMS)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from docutils.core import publish_parts
@@ -161,7 +162,28 @@ def test_study_without_rank_1_or_knowledge_still_has_a_headline(tables, tmp_path
             ["base", "full"]
         )
         write_table(table[keep], tmp_path / f"{name}.tsv")
+    for name in ("probes", "overfitting"):
+        shutil.copy(tables / f"{name}.tsv", tmp_path)
     text = report.headline(tmp_path)
     assert (
         "RLVR raised" in text and "rank-1" not in text and "knowledge rose" not in text
     )
+
+
+def test_an_intervention_gets_its_verdict_and_a_row(tmp_path):
+    arms = {"full": None, "prs": "rank1", "shrunk": "shrunk"}
+    results = report.load_results(write_tables(tmp_path, arms=arms))
+    sentence = report.overfitting_sentence(results).replace(report.NBSP, " ")
+    assert sentence.startswith(
+        "Implicit reward overfitting is supported for prs (+40.0"
+    )
+    table = report.arm_table(results).set_index("arm")
+    assert table.loc["prs", "verdict"] == "supported"
+    assert table.loc["shrunk", "verdict"] == "–"
+    assert table.loc["prs", "training"].startswith("40")
+
+
+def test_without_interventions_nothing_is_said_of_them(tables):
+    results = report.load_results(tables)
+    assert report.overfitting_sentence(results) == ""
+    assert report.arm_table(results).empty

@@ -11,6 +11,9 @@ from conftest import ROOT
 from rankone import study
 from rankone.errors import UserError
 
+INTERVENTION = {"reference": "base", "others": "keep", "optimizer_state": "keep"}
+INTERVENTION |= {"from_step": 1, "to_step": None}
+
 
 @pytest.fixture
 def config(tmp_path):
@@ -20,6 +23,7 @@ def config(tmp_path):
     loaded["problems"] |= {"seed": 0, "shots": 1}
     artefacts = {"adapters": ["rank1"], "models": ["full"], "dtype": "float32"}
     loaded |= {"lora": None, "others": "base", "artefacts": artefacts}
+    loaded["arms"]["prs"]["intervention"] |= dict(INTERVENTION)
     return copy.deepcopy(loaded)
 
 
@@ -124,7 +128,7 @@ def test_a_study_needs_room_for_base_exports_merged_models_and_state():
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     model = 134_515_008 * 4
     config["artefacts"] = {"models": ["rank1"]}
-    exports = len(config["runs"]) * (len(config["schedule"]["export_steps"]) + 1)
+    exports = 3 * (len(config["schedule"]["export_steps"]) + 1)
     assert study.disk_needed(config) == model * (1 + exports + study.STATE_COPIES)
 
 
@@ -162,3 +166,50 @@ def test_lora_fields_are_those_of_the_installed_peft():
 def test_a_lora_setting_that_cannot_be_used_is_refused(lora, reason):
     with pytest.raises(UserError, match=reason):
         study.check_lora(lora)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"recipe": "rank_1"}, "'rank_1' is unknown"),
+        ({"period": 9}, "no multiple of the period 9 lies between steps 1 and 8"),
+        ({"from_step": 7}, "no multiple of the period 3 lies between steps 7 and 8"),
+        (
+            {"optimizer_state": "project", "recipe": "shrunk"},
+            "project is for rankK recipes",
+        ),
+    ],
+)
+def test_an_intervention_that_means_nothing_is_refused(config, change, reason):
+    config["arms"]["prs"]["intervention"] |= change
+    refused(config, reason)
+
+
+def test_the_first_arm_is_the_one_without_an_intervention(config):
+    config["arms"] = dict(reversed(config["arms"].items()))
+    refused(config, "the first one, prs, has an intervention")
+
+
+def test_an_intervention_under_sharded_training_is_refused(config):
+    config["grpo"]["fsdp"] = "full_shard"
+    refused(config, "under grpo.fsdp no process has whole matrices")
+
+
+def test_a_projection_needs_the_moments_of_plain_adam(config):
+    config["arms"]["prs"]["intervention"]["optimizer_state"] = "project"
+    config["grpo"]["optim"] = "adafactor"
+    refused(config, "project needs grpo.optim to be one of .* found adafactor")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"reference": "last"}, "reference: last needs updates of growing rank"),
+        ({"recipe": "rank9"}, "factors of rank 8 cannot hold rank9"),
+        ({"recipe": "bulk_matched"}, "cannot hold bulk_matched"),
+    ],
+)
+def test_what_lora_factors_cannot_hold_is_refused(config, change, reason):
+    config["lora"] = {}
+    config["arms"]["prs"]["intervention"] |= change
+    refused(config, reason)

@@ -15,7 +15,7 @@ from rankone.tables import (
 )
 from synthetic import ITEMS, KEPT, write_evaluations, write_tables
 
-RUNS, STEPS = ("seed0", "seed1"), (2, 4)
+RUNS, STEPS = ("full-seed0", "full-seed1"), (2, 4)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def cell(table, run, step, variant, benchmark, domain="mathematics"):
     return rows.iloc[0]
 
 
-@pytest.mark.parametrize("run", ["seed0", "seed1", "all"])
+@pytest.mark.parametrize("run", ["full-seed0", "full-seed1", "all"])
 @pytest.mark.parametrize("variant", sorted(set(KEPT) - {"full"}))
 def test_recovery_is_the_planted_share(tables, run, variant):
     row = cell(tables["recovery"], run, 4, variant, "arithmetic_held_out")
@@ -129,7 +129,7 @@ def test_step_that_not_all_runs_have_is_not_pooled(evaluations):
 def test_benchmark_left_out_at_a_step_leaves_out_the_mean(evaluations):
     change(evaluations[1], lambda t: t[t["benchmark"] != "arithmetic_shifted"])
     table = score_tables(read_items(evaluations), 1, draws=200)["scores"]
-    rows = table[(table["run"] == "seed0") & (table["step"] == 2)]
+    rows = table[(table["run"] == "full-seed0") & (table["step"] == 2)]
     assert set(rows.loc[rows["benchmark"] == "mean", "domain"]) == {"knowledge"}
 
 

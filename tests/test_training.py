@@ -26,7 +26,8 @@ def test_the_last_checkpoint_is_the_newest_complete_one(tmp_path):
     checkpoint(tmp_path, 8, "trainer_state.json")
     whole = checkpoint(tmp_path, 16, "trainer_state.json")
     checkpoint(tmp_path, 24)
-    checkpoint(tmp_path, 32, "trainer_state.json", "checkpoint-is-incomplete.txt")
+    cut = checkpoint(tmp_path, 32)
+    (cut / "trainer_state.json").write_text('{"step": 3')
     assert training.last_checkpoint(tmp_path) == whole
 
 
@@ -113,14 +114,15 @@ def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
     tokenizer.padding_side = "left"
     grpo = {"per_device_train_batch_size": 8, "num_generations": 8, "bf16": False}
     grpo |= {"learning_rate": 1e-2, "max_completion_length": 3}
-    schedule = {"max_steps": 2, "save_steps": 1}
+    schedule = {"max_steps": 2, "save_steps": 1, "export_steps": [2]}
     problems = [{"prompt": f"{i} + 1 =", "answer": "2"} for i in range(4)]
     kept = []
-    lora = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}
+    settings = {"schedule": schedule, "seed": 0, "intervention": None}
+    settings["lora"] = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}
+    settings["probes"] = {"splits": [], "problems": 1, "samples": 1, "every": None}
     training.train(
-        make_model(),
-        *(tokenizer, problems, training.arguments(grpo, schedule, 0, tmp_path)),
-        *("run", [2], {}, lora),
+        *(make_model(), tokenizer, {"train": problems}),
+        *(training.arguments(grpo, schedule, 0, tmp_path), "run", settings, [], {}),
     )
     path = training.export_path(tmp_path / "exports", 2)
     merged = trained_model(tmp_path / "checkpoint-2")

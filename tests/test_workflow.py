@@ -57,14 +57,14 @@ def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
 def test_the_embedded_study_is_planned_whole(tmp_path):
     shutil.copy(ROOT / "config" / "config.yaml", tmp_path)
     jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"fetch_package": 2, "train": 2, "decompose": 6, "evaluate": 7, "all": 1}
+    expected = {"fetch_package": 2, "train": 3, "decompose": 5, "evaluate": 6, "all": 1}
     assert {name: jobs[name] for name in expected} == expected
 
 
 def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
     tiny.save_study(tmp_path)
     jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"train": 1, "decompose": 2, "evaluate": 3, "report": 1, "total": 19}
+    expected = {"train": 2, "decompose": 3, "evaluate": 4, "report": 1, "total": 26}
     assert {name: jobs[name] for name in expected} == expected
 
 
@@ -107,7 +107,7 @@ def test_a_wrong_config_is_refused_before_any_job(tmp_path, change, sentence):
 
 
 def test_metrics_have_one_row_a_step(done):
-    metrics = pd.read_csv(done / "results/train/tiny/metrics.tsv", sep="\t")
+    metrics = pd.read_csv(done / "results/train/full-seed0/metrics.tsv", sep="\t")
     assert metrics["step"].tolist() == list(range(1, 9))
     assert metrics["tokens"].is_monotonic_increasing
     assert metrics["reward"].between(0, 1).all() and metrics["reward"].any()
@@ -115,7 +115,7 @@ def test_metrics_have_one_row_a_step(done):
 
 def test_exports_are_float32_and_differ_from_the_base(done):
     base = load_file(done / "model/model.safetensors")
-    folder = done / "results/train/tiny/checkpoints"
+    folder = done / "results/train/full-seed0/checkpoints"
     for step in STEPS:
         weights = load_file(folder / f"step-{step}.safetensors")
         assert weights.keys() == base.keys()
@@ -125,10 +125,18 @@ def test_exports_are_float32_and_differ_from_the_base(done):
 
 def test_factors_add_up_to_the_update(done):
     base = load_file(done / "model/model.safetensors")
-    trained = load_file(done / "results/train/tiny/checkpoints/step-8.safetensors")
-    factors = load_file(done / "results/decompose/tiny/step-8.factors.safetensors")
-    table = pd.read_parquet(done / "results/decompose/tiny/step-8.matrices.parquet")
-    spectra = pd.read_parquet(done / "results/decompose/tiny/step-8.spectra.parquet")
+    trained = load_file(
+        done / "results/train/full-seed0/checkpoints/step-8.safetensors"
+    )
+    factors = load_file(
+        done / "results/decompose/full-seed0/step-8.factors.safetensors"
+    )
+    table = pd.read_parquet(
+        done / "results/decompose/full-seed0/step-8.matrices.parquet"
+    )
+    spectra = pd.read_parquet(
+        done / "results/decompose/full-seed0/step-8.spectra.parquet"
+    )
     assert len(table) == 14
     for row in table.itertuples():
         update = trained[row.tensor] - base[row.tensor]
@@ -140,7 +148,7 @@ def test_factors_add_up_to_the_update(done):
 
 def test_every_variant_answers_the_items_of_the_base(done):
     base = pd.read_parquet(done / "results/evaluate/base/step-0.parquet")
-    last = pd.read_parquet(done / "results/evaluate/tiny/step-8.parquet")
+    last = pd.read_parquet(done / "results/evaluate/full-seed0/step-8.parquet")
     assert set(last["variant"]) == set(tiny.study(done)["variants"])
     items = set(map(tuple, base[["benchmark", "item"]].values))
     assert len(items) == len(base) == 40 + 16 + 8 + 8
@@ -186,28 +194,28 @@ def test_snakemakes_own_report_works(done):
 def test_a_corrupt_checkpoint_is_refused_with_its_name(done, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(done, folder)
-    path = folder / "results/train/tiny/checkpoints/step-8.safetensors"
+    path = folder / "results/train/full-seed0/checkpoints/step-8.safetensors"
     path.unlink()
     path.write_bytes(b"cut off")
-    run = snakemake(folder, "results/decompose/tiny/step-8.factors.safetensors")
+    run = snakemake(folder, "results/decompose/full-seed0/step-8.factors.safetensors")
     assert run.returncode != 0
     assert "step-8.safetensors is not a readable safetensors file" in output(run)
 
 
 def test_trainer_state_is_cleared_once_published(done):
-    assert not list((done / "state/tiny").glob("checkpoint-*"))
+    assert not list((done / "state/full-seed0").glob("checkpoint-*"))
 
 
 def kill_during_training(folder: Path, after: int, number: int) -> None:
     """Start training; kill its whole process group once `after` steps are saved."""
-    target = "results/train/tiny/metrics.tsv"
+    target = "results/train/full-seed0/metrics.tsv"
     run = subprocess.Popen(
         command(folder, target),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    saved = folder / f"state/tiny/checkpoint-{after}/trainer_state.json"
+    saved = folder / f"state/full-seed0/checkpoint-{after}/trainer_state.json"
     deadline = time.monotonic() + 120
     while not saved.exists() and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -219,13 +227,13 @@ def kill_during_training(folder: Path, after: int, number: int) -> None:
 def test_a_killed_training_ends_with_the_same_weights(done, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.study(done)))
     kill_during_training(tmp_path, 1, signal.SIGKILL)
-    assert not (tmp_path / "results/train/tiny/metrics.tsv").exists()
+    assert not (tmp_path / "results/train/full-seed0/metrics.tsv").exists()
     subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
-    run = snakemake(tmp_path, "results/train/tiny/metrics.tsv")
+    run = snakemake(tmp_path, "results/train/full-seed0/metrics.tsv")
     assert run.returncode == 0, output(run)[-3000:]
     assert "going on from checkpoint-" in output(run)
     for step in STEPS:
-        name = f"results/train/tiny/checkpoints/step-{step}.safetensors"
+        name = f"results/train/full-seed0/checkpoints/step-{step}.safetensors"
         undisturbed, resumed = load_file(done / name), load_file(tmp_path / name)
         assert all((undisturbed[key] == resumed[key]).all() for key in undisturbed)
 
@@ -235,12 +243,12 @@ def test_a_terminated_training_saves_says_so_and_goes_on(done, tmp_path):
     study = tiny.study(done) | {"schedule": schedule}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
     kill_during_training(tmp_path, 1, signal.SIGTERM)
-    log = (tmp_path / "logs/train/tiny.log").read_text()
+    log = (tmp_path / "logs/train/full-seed0.log").read_text()
     assert "stopped by a signal at step" in log
-    assert not (tmp_path / "results/train/tiny/metrics.tsv").exists()
+    assert not (tmp_path / "results/train/full-seed0/metrics.tsv").exists()
     subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
-    run = snakemake(tmp_path, "results/train/tiny/metrics.tsv")
+    run = snakemake(tmp_path, "results/train/full-seed0/metrics.tsv")
     assert run.returncode == 0, output(run)[-3000:]
     assert "going on from checkpoint-" in output(run)
-    metrics = pd.read_csv(tmp_path / "results/train/tiny/metrics.tsv", sep="\t")
+    metrics = pd.read_csv(tmp_path / "results/train/full-seed0/metrics.tsv", sep="\t")
     assert metrics["step"].tolist() == list(range(1, 101))

@@ -77,7 +77,7 @@ def save_task(folder: Path) -> None:
 
 
 def study(folder: Path) -> dict:
-    """A study of one run of eight steps on the tiny model in `folder`."""
+    """A study of two runs of eight steps on the tiny model in `folder`."""
     one = {"operation": "addition", "digits": [1, 1]}
     exact = {"domain": "mathematics", "metric": "exact_match"}
     return {
@@ -98,7 +98,11 @@ def study(folder: Path) -> dict:
             "gradient_checkpointing": False,
         },
         "schedule": {"max_steps": 8, "export_steps": [4, 8], "save_steps": 1},
-        "runs": {"tiny": {"seed": 0}},
+        "arms": {
+            "full": {"seeds": [0]},
+            "prs": {"seeds": [0], "intervention": {"period": 3, "recipe": "rank1"}},
+        },
+        "probes": {"problems": 8, "samples": 2, "every": 3},
         "decompose": {"rank": 4},
         "variants": ["full", "rank1", "rank1_rescaled", "without_rank1", "shrunk"],
         "evaluate": {

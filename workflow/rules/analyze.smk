@@ -8,19 +8,13 @@ Out: results/tables/*.{tsv,parquet}
 rule analyze:
     input:
         metrics=collect("results/train/{run}/metrics.tsv", run=RUNS),
-        matrices=collect(
-            "results/decompose/{run}/step-{step}.matrices.parquet",
-            run=RUNS,
-            step=STEPS,
-        ),
-        spectra=collect(
-            "results/decompose/{run}/step-{step}.spectra.parquet", run=RUNS, step=STEPS
-        ),
+        probes=collect("results/train/{run}/probes.parquet", run=RUNS),
+        updates=collect("results/train/{run}/updates.parquet", run=RUNS),
+        matrices=examined("results/decompose/{run}/step-{step}.matrices.parquet"),
+        spectra=examined("results/decompose/{run}/step-{step}.spectra.parquet"),
         evaluations=[
             "results/evaluate/base/step-0.parquet",
-            *collect(
-                "results/evaluate/{run}/step-{step}.parquet", run=RUNS, step=STEPS
-            ),
+            *examined("results/evaluate/{run}/step-{step}.parquet"),
         ],
     output:
         **{name: f"results/tables/{name}.tsv" for name in TABLES},
@@ -36,6 +30,7 @@ rule analyze:
         mem_mb=2000,
     params:
         **config["analyze"],
+        arms={name: recipe(arm) for name, arm in config["arms"].items()},
     message:
         "Making the tables"
     script:

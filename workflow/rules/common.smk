@@ -11,6 +11,7 @@ SCRIPTS = Path(workflow.current_basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from rankone.errors import UserError
+from rankone.runs import expand
 from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
 from rankone.study import check, check_room
 
@@ -31,11 +32,21 @@ refuse(check)
 # Jobs inherit these. Models and data come from declared files, never from a hub.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-RUNS = list(config["runs"])
+RUNS = expand(config["arms"])
 STEPS = sorted(config["schedule"]["export_steps"])
+# Every exported step of a run without an intervention, the last one of the others.
+EXAMINED = [
+    (run, step)
+    for run, settings in RUNS.items()
+    for step in (STEPS[-1:] if settings["intervention"] else STEPS)
+]
+PROBED = list(dict.fromkeys(["train", *config["probes"]["splits"]]))
 SPLITS = ["train", "train_probe", "held_out", "shifted"]
 CHOICE = [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
-TABLES = ["training", "scores", "differences", "recovery", "matrices"]
+TABLES = [
+    *("training", "scores", "differences", "recovery", "matrices"),
+    *("probes", "overfitting", "substitutions"),
+]
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16
@@ -45,6 +56,16 @@ wildcard_constraints:
     run="|".join(["base", *RUNS]),
     step=r"\d+",
     package="|".join(PACKAGE_FILES),
+
+
+def examined(pattern):
+    """The files of every run and step that is decomposed and benchmarked."""
+    return [pattern.format(run=run, step=step) for run, step in EXAMINED]
+
+
+def recipe(arm):
+    """What an arm's intervention puts for the updates; None without one."""
+    return arm["intervention"]["recipe"] if "intervention" in arm else None
 
 
 def wheel(wildcards):
@@ -60,10 +81,12 @@ def archives(wildcards):
 
 
 def variants(wildcards):
-    """All variants at the last step, the full update at the others, or the base."""
+    """All variants at the last step of a run without an intervention, else `full`."""
     if wildcards.run == "base":
         return ["base"]
-    return config["variants"] if int(wildcards.step) == STEPS[-1] else ["full"]
+    last = int(wildcards.step) == STEPS[-1]
+    changed = RUNS[wildcards.run]["intervention"]
+    return config["variants"] if last and not changed else ["full"]
 
 
 def trained(wildcards):
@@ -97,7 +120,8 @@ def plan():
     """What is about to happen, in two lines."""
     schedule = config["schedule"]
     return (
-        f"Study {config['study']}: {len(RUNS)} runs of {schedule['max_steps']} steps, "
+        f"Study {config['study']}: {len(RUNS)} runs of {schedule['max_steps']} steps "
+        f"({len(config['arms'])} arms), "
         f"exported at {', '.join(map(str, STEPS))}; {len(config['variants'])} variants, "
         f"{len(config['benchmarks'])} benchmarks.\n"
         "Logs: logs/. Stop with Ctrl-C; the same command goes on."
@@ -119,7 +143,9 @@ def training_settings(wildcards):
         "grpo": config["grpo"],
         "lora": config["lora"],
         "schedule": config["schedule"],
-        "seed": config["runs"][wildcards.run]["seed"],
+        "probes": config["probes"],
+        "seed": RUNS[wildcards.run]["seed"],
+        "intervention": RUNS[wildcards.run]["intervention"],
         "trust_remote_code": config["model"]["trust_remote_code"],
     }
 

@@ -13,6 +13,13 @@ FIGURES = {
     "rank1_share": ("matrices.tsv", "Updates"),
     "spectra": ("spectra.parquet", "Updates"),
 }
+if any(settings["intervention"] for settings in RUNS.values()):
+    FIGURES |= {
+        "overfitting": ("overfitting.tsv", "Interventions"),
+        "probes": ("probes.tsv", "Interventions"),
+        "reward_curves": ("probes.tsv", "Interventions"),
+        "substitutions": ("substitutions.tsv", "Interventions"),
+    }
 
 # One rule a figure: a report caption cannot have wildcards.
 for figure, (table, category) in FIGURES.items():

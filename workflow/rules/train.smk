@@ -1,7 +1,8 @@
 """RLVR training.
 
-In:  base model, training problems.
-Out: results/train/{run}/{metrics.tsv, checkpoints/step-*.safetensors}
+In:  base model, problems to train on and to probe with.
+Out: results/train/{run}/{metrics.tsv, probes.parquet, updates.parquet,
+     checkpoints/step-*.safetensors}
 The trainer's state is in state/{run}, which Snakemake must not manage: it would delete
 it with the outputs of a failed job.
 """
@@ -10,9 +11,11 @@ it with the outputs of a failed job.
 rule train:
     input:
         model="results/prepare/model",
-        problems="results/prepare/problems/train.jsonl",
+        **{split: f"results/prepare/problems/{split}.jsonl" for split in PROBED},
     output:
         metrics="results/train/{run}/metrics.tsv",
+        probes="results/train/{run}/probes.parquet",
+        updates="results/train/{run}/updates.parquet",
         checkpoints=collect(
             "results/train/{{run}}/checkpoints/step-{step}.safetensors", step=STEPS
         ),
@@ -29,6 +32,7 @@ rule train:
         settings=training_settings,
         state="state/{run}",
         steps=STEPS,
+        splits=PROBED,
     message:
         "Training {wildcards.run}"
     script:

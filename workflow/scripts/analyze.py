@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankone.jobs import job
+from rankone.overfitting import overfitting_table, probe_table, substitution_table
 from rankone.statistics import DRAWS
 from rankone.tables import (
     METRIC_KEYS,
@@ -14,6 +15,7 @@ from rankone.tables import (
     score_tables,
     spectra_table,
     training_table,
+    with_arms,
     write_table,
 )
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PROBE_KEYS = ["run", "step", "moment", "split", "problem", "sampling", "correct"]
 MATRIX_KEYS = ["run", "step", "update", "view", "layer", "module", "tensor"]
 
 
@@ -30,11 +33,17 @@ def main(
     matrices: Sequence[str | Path],
     spectra: Sequence[str | Path],
     evaluations: Sequence[str | Path],
+    probes: Sequence[str | Path],
+    updates: Sequence[str | Path],
     outputs: Mapping[str, str | Path],
+    arms: Mapping[str, str | None],
     seed: int,
     draws: int = DRAWS,
 ) -> None:
-    """Write the tables training, scores, differences, recovery, matrices, spectra."""
+    """Write every table that `outputs` names.
+
+    `arms` gives the recipe of each arm's intervention, None for one without.
+    """
     tables = score_tables(read_items(evaluations), seed, draws)
     tables["training"] = training_table(
         concatenate(metrics, METRIC_KEYS), tables["scores"]
@@ -43,8 +52,14 @@ def main(
     tables["spectra"] = spectra_table(
         concatenate(spectra, [*MATRIX_KEYS, "index", "sigma"]), tables["matrices"]
     )
+    answers = concatenate(probes, PROBE_KEYS)
+    tables["probes"] = probe_table(answers, seed, draws)
+    tables["overfitting"] = overfitting_table(answers, arms, seed, draws)
+    tables["substitutions"] = substitution_table(
+        concatenate(updates, ["run", "step", "moment", "frobenius_norm"])
+    )
     for name, path in outputs.items():
-        write_table(tables[name], path)
+        write_table(with_arms(tables[name], list(arms)), path)
         logger.info("%s: %d rows in %s", name, len(tables[name]), path)
 
 
@@ -55,7 +70,10 @@ if __name__ == "__main__":
             snakemake.input.matrices,
             snakemake.input.spectra,
             snakemake.input.evaluations,
+            snakemake.input.probes,
+            snakemake.input.updates,
             dict(snakemake.output.items()),
+            snakemake.params.arms,
             snakemake.params.seed,
             snakemake.params.draws,
         )

@@ -38,7 +38,7 @@ def main(
         "study": config["study"],
         "config": {"sha256": digest(config)},
         "base": {"model": config["model"], "weights": weights_hash(model_folder)},
-        "seeds": {name: run["seed"] for name, run in config["runs"].items()},
+        "seeds": {name: arm["seeds"] for name, arm in config["arms"].items()},
         "precision": {
             "updates and SVD": "float32",
             "training": used(metrics, "precision", pd.read_table),

@@ -1,4 +1,4 @@
-"""Train one run with RLVR and export its checkpoints."""
+"""Train one run with RLVR, measure it, and export its checkpoints."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import transformers
 import trl
 from transformers import AutoTokenizer
 
-from rankone import sharing, training
+from rankone import interventions, probing, sharing, training
 from rankone.checkpoints import weight_files, weights_hash
 from rankone.compute import set_up
 from rankone.files import digest, read_jsonl, sha256
@@ -19,32 +19,36 @@ from rankone.study import STATE_COPIES, check_disk
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+CODE = (interventions, probing, sharing, training)
+
 
 def main(
     run: str,
     model_folder: str,
-    problems: str,
+    problems: dict[str, str],
     settings: dict,
     state: str,
-    metrics: str,
+    tables: dict[str, str],
     checkpoints: dict[int, str],
 ) -> None:
     """Train, or go on training, the run called `run`; then publish its files.
 
-    `settings` has `grpo`, `lora`, `schedule`, `seed` and `trust_remote_code`.
+    `settings` has `grpo`, `lora`, `schedule`, `probes`, `seed`, `intervention` and
+    `trust_remote_code`; `problems` and `tables` are paths by name.
     """
-    state = Path(state)
+    state, base = Path(state), weight_files(model_folder)
     identity = {
         "run": run,
         "settings": settings,
         "base": weights_hash(model_folder),
-        "problems": sha256(problems),
+        "problems": {split: sha256(path) for split, path in problems.items()},
         "versions": {m.__name__: m.__version__ for m in (transformers, trl)},
-        "code": [sha256(module.__file__) for module in (sharing, training)],
+        "code": [sha256(module.__file__) for module in CODE],
     }
     training.claim_state(state, identity)
-    if not training.finished(state, list(checkpoints)):
-        size = sum(file.stat().st_size for file in weight_files(model_folder))
+    moments = probing.moments(settings)
+    if not training.finished(state, list(checkpoints), moments):
+        size = sum(file.stat().st_size for file in base)
         check_disk(size * (len(checkpoints) + STATE_COPIES), [str(state)])
         args = training.arguments(
             settings["grpo"], settings["schedule"], settings["seed"], state
@@ -52,24 +56,24 @@ def main(
         training.train(
             load_model(model_folder, trust=settings["trust_remote_code"]),
             AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
-            *(read_jsonl(problems), args, run, list(checkpoints)),
+            {split: read_jsonl(path) for split, path in problems.items()},
+            *(args, run, settings, base),
             {"run": run, "base": identity["base"], "identity": digest(identity)},
-            settings["lora"],
         )
     rows = pd.DataFrame(training.read_metrics(state / "metrics.jsonl"))
     last = training.export_path(state / "exports", max(checkpoints))
-    training.check_result(run, rows, weight_files(model_folder), last)
-    training.publish(state, metrics, checkpoints)
+    training.check_result(run, rows, base, last)
+    training.publish(state, run, moments, tables, checkpoints)
 
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         set_up(snakemake.threads, keep_memory=True)
         main(
-            snakemake.wildcards.run,
-            *(snakemake.input.model, snakemake.input.problems),
+            *(snakemake.wildcards.run, snakemake.input.model),
+            {split: snakemake.input[split] for split in snakemake.params.splits},
             *(snakemake.params.settings, snakemake.params.state),
-            snakemake.output.metrics,
+            {name: snakemake.output[name] for name in ("metrics", "probes", "updates")},
             dict(
                 zip(snakemake.params.steps, snakemake.output.checkpoints, strict=True)
             ),

@@ -17,7 +17,9 @@ def save_factors(path: str | Path, factors: dict[str, Factors], origin: dict) ->
     """Write the factors of every matrix; `origin` goes into the header as strings."""
     tensors = {}
     for name, kept in factors.items():
-        tensors |= {f"{name}:{part}": getattr(kept, part).cpu() for part in PARTS}
+        tensors |= {
+            f"{name}:{part}": getattr(kept, part).cpu().contiguous() for part in PARTS
+        }
         tensors[f"{name}:norm"] = torch.tensor([kept.norm], dtype=torch.float64)
     with replacing(path) as temporary:
         save_file(tensors, temporary, {k: str(v) for k, v in origin.items()})

@@ -26,7 +26,7 @@ from rankone.figures import (
     variant_order,
 )
 from rankone.statistics import DEFINED, DRAWS, LEVEL
-from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, read_table
+from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, main_arm, read_table
 
 RANK1 = "rank1"
 WITHOUT_RANK1 = "without_rank1"
@@ -39,7 +39,11 @@ HEADLINE_CELLS = {
     "shifted": (MATHEMATICS, SHIFTED),
     "knowledge": (KNOWLEDGE, MEAN),
 }
-MATRIX_FIGURES = frozenset({"rank1_share", "spectra"})  # nothing is sampled there
+# Figures without benchmark items.
+NO_ITEMS = frozenset(
+    {"rank1_share", "spectra", "probes", "reward_curves", "overfitting"}
+    | {"substitutions"}
+)
 DESCRIPTIONS = {
     "training": "metrics of every training step, and accuracies of exported steps",
     "scores": "accuracy per run, step, variant and benchmark",
@@ -47,6 +51,9 @@ DESCRIPTIONS = {
     "recovery": "share of the full update's gain that a variant keeps",
     "matrices": "norms and rank measures of every weight matrix's update",
     "spectra": "all singular values of every update",
+    "probes": "rewards on fixed problems during training",
+    "overfitting": "implicit reward overfitting of each arm, with its verdict",
+    "substitutions": "norms and directions of the updates during training",
 }
 CAPTION_SETTINGS = {
     "file_insertion_enabled": False,
@@ -58,21 +65,22 @@ CAPTION_SETTINGS = {
 
 @dataclass(frozen=True)
 class Results:
-    """The three tables of scores, and the final step that they share."""
+    """Scores of the first arm, their final step, and the rewards of all arms."""
 
     scores: pd.DataFrame
     differences: pd.DataFrame
     recovery: pd.DataFrame
     step: int
+    probes: pd.DataFrame
+    overfitting: pd.DataFrame
 
 
 def load_results(tables_dir: str | Path) -> Results:
-    """Read scores, differences and recovery from the folder of tables."""
-    names = ("scores", "differences", "recovery")
-    scores, differences, kept = (
-        read_table(Path(tables_dir) / f"{name}.tsv") for name in names
-    )
-    return Results(scores, differences, kept, final_step(scores))
+    """Read the tables behind the text from their folder."""
+    names = ("scores", "differences", "recovery", "probes", "overfitting")
+    tables = [read_table(Path(tables_dir) / f"{name}.tsv") for name in names]
+    scores, differences, kept = map(main_arm, tables[:3])
+    return Results(scores, differences, kept, final_step(scores), *tables[3:])
 
 
 def pick(
@@ -193,12 +201,69 @@ def knowledge_sentence(results: Results) -> str:
     return f"{sentence} ({row['n']:,} items)."
 
 
+def ends(results: Results) -> pd.DataFrame:
+    """Estimands just after each arm's last substitution: sampled, held-out."""
+    table = results.overfitting
+    return table[
+        (table["moment"] != "before")
+        & (table["sampling"] == "sampled")
+        & (table["test"] == "held_out")
+    ]
+
+
+def overfitting_sentence(results: Results) -> str:
+    """The verdict on implicit reward overfitting; empty without a rank-1 arm."""
+    table = ends(results)
+    rows = table[(table["quantity"] == "overfitting") & (table["role"] == "treatment")]
+    parts = [
+        f"{row['verdict']} for {row['arm']} ({points_of(row)}: {row['rule']})"
+        for _, row in rows.iterrows()
+    ]
+    if not parts:
+        return ""
+    return f"Implicit reward overfitting is {'; '.join(parts)}."
+
+
+def points_of(row: pd.Series) -> str:
+    """A difference of rewards in points with its interval; a dash if undefined."""
+    if pd.isna(row["value"]):
+        return "–"
+    value = _rounded(row["value"], 1, "+")
+    return f"{value}{NBSP}points {bounds(row, 1)}"
+
+
+def arm_table(results: Results) -> pd.DataFrame:
+    """Rewards and estimands of each arm at its last moment, as text; may be empty."""
+    table = ends(results)
+    probes = results.probes
+    probes = probes[(probes["run"] == ALL_RUNS) & (probes["sampling"] == "sampled")]
+    rows = []
+    for arm in table["arm"].unique():
+        own = table[table["arm"] == arm].set_index("quantity")
+        last = probes[(probes["arm"] == arm) & (probes["moment"] != "before")]
+        last = last[last["step"] == last["step"].max()].set_index("split")
+        effect = own.loc["overfitting"]
+        rows.append(
+            {
+                "arm": arm,
+                "recipe": variant_label(effect["recipe"]),
+                "training": percent(last.loc["train_probe"], "reward"),
+                "held-out": percent(last.loc["held_out"], "reward"),
+                "overfitting": points_of(effect),
+                "at equal reward": points_of(own.loc["advantage_at_equal_reward"]),
+                "verdict": "–" if pd.isna(effect["verdict"]) else effect["verdict"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def sentences(results: Results) -> list[str]:
     """The headline, most important sentence first."""
     found = [
         gain_sentence(results),
         recovery_sentence(results),
         knowledge_sentence(results),
+        overfitting_sentence(results),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -314,7 +379,7 @@ def figure_entry(
         "name": name,
         "source": f"data:image/svg+xml;base64,{data}",
         "caption": caption,
-        "sizes": "" if name in MATRIX_FIGURES else sizes,
+        "sizes": "" if name in NO_ITEMS else sizes,
         "alt": " ".join(plain.split()).split(". ")[0].rstrip(".") + ".",
     }
 
@@ -379,6 +444,7 @@ def render(
         sentences=sentences(results),
         table=headline_table(results),
         benchmarks=benchmark_table(results),
+        arms=arm_table(results),
         step=results.step,
         runs=sorted(set(results.scores["run"]) - {ALL_RUNS, BASE}),
         level=f"{100 * LEVEL:.0f}",

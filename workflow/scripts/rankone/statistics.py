@@ -90,18 +90,27 @@ def bootstrap(
     well, the same runs for all strata. With few runs the spread between runs is
     underestimated by the factor (runs - 1) / runs in variance.
     """
+    observed, drawn = resample(strata, rng, draws)
+    floor = least_half_width([np.shape(stratum)[2] for stratum in strata])
+    return Sample(observed.mean(axis=0), drawn.mean(axis=0), floor)
+
+
+def resample(
+    strata: Sequence[np.ndarray], rng: np.random.Generator, draws: int = DRAWS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means over runs and items of each stratum: observed (S, V), drawn (S, draws, V).
+
+    The strata and how they are resampled are those of bootstrap().
+    """
     strata = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
     shapes = {stratum.shape[:2] for stratum in strata}
     if len(shapes) != 1 or any(s.ndim != 3 or s.shape[2] == 0 for s in strata):
         raise ValueError("strata: expected non-empty arrays (runs, variants, items)")
     runs = strata[0].shape[0]
     weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=draws) / runs
-    means = sum(_resampled_means(stratum, rng, draws) for stratum in strata)
-    return Sample(
-        observed=np.mean([s.mean(axis=(0, 2)) for s in strata], axis=0),
-        draws=np.einsum("dr,drv->dv", weights, means) / len(strata),
-        floor=_floor([stratum.shape[2] for stratum in strata]),
-    )
+    means = np.stack([_resampled_means(stratum, rng, draws) for stratum in strata])
+    observed = np.stack([stratum.mean(axis=(0, 2)) for stratum in strata])
+    return observed, np.einsum("dr,sdrv->sdv", weights, means)
 
 
 def _resampled_means(
@@ -116,7 +125,7 @@ def _resampled_means(
     return (weights @ patterns.T).reshape(draws, runs, variants)
 
 
-def _floor(sizes: Sequence[int]) -> float:
+def least_half_width(sizes: Sequence[int]) -> float:
     """Half-width of Bonett and Price's interval when no pair of items disagrees.
 
     The bootstrap would give width zero there, as if infinitely many items had been
@@ -126,7 +135,7 @@ def _floor(sizes: Sequence[int]) -> float:
     return float(np.sqrt(np.sum(np.square(half_widths))) / len(sizes))
 
 
-def _estimate(value: float, draws: np.ndarray, floor: float) -> Estimate:
+def percentile(value: float, draws: np.ndarray, floor: float = 0.0) -> Estimate:
     """Percentile interval, never narrower than `value` plus or minus `floor`."""
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(
@@ -136,7 +145,7 @@ def _estimate(value: float, draws: np.ndarray, floor: float) -> Estimate:
 
 def bootstrap_mean(sample: Sample, variant: int = 0) -> Estimate:
     """Mean score of one variant, in [0, 1]."""
-    estimate = _estimate(
+    estimate = percentile(
         sample.observed[variant], sample.draws[:, variant], sample.floor
     )
     return Estimate(estimate.value, max(estimate.low, 0.0), min(estimate.high, 1.0))
@@ -144,7 +153,7 @@ def bootstrap_mean(sample: Sample, variant: int = 0) -> Estimate:
 
 def paired_difference(sample: Sample, variant: int, reference: int = 0) -> Estimate:
     """Mean score of `variant` minus that of `reference`, paired by item."""
-    return _estimate(
+    return percentile(
         sample.observed[variant] - sample.observed[reference],
         sample.draws[:, variant] - sample.draws[:, reference],
         sample.floor,
@@ -166,7 +175,7 @@ def recovery(sample: Sample, variant: int, full: int, base: int = 0) -> Recovery
     shares = (sample.draws[:, variant] - sample.draws[:, base]) / np.maximum(
         gains, SMALLEST_GAIN
     )
-    share = _estimate(kept / gain.value, shares, sample.floor / gain.value)
+    share = percentile(kept / gain.value, shares, sample.floor / gain.value)
     return Recovery(share, gain, DEFINED)
 
 

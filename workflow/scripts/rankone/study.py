@@ -10,6 +10,7 @@ from pathlib import Path
 from rankone import recipes
 from rankone.errors import UserError
 from rankone.problems import make_splits
+from rankone.runs import expand
 
 FLOAT32_BYTES = 4
 GIGABYTE = 1e9
@@ -75,6 +76,7 @@ GRPO_SOURCES = {
     "transformers": ("training_args.py",),
 }
 LORA_SOURCES = {"peft": ("tuners/lora/config.py", "config.py")}
+LORA_RANK = 8  # PEFT's default
 # Parts of an update that are not a product of two factors, or not of the seven maps.
 NOT_LOW_RANK = {
     *("bias", "modules_to_save", "use_dora", "lora_bias", "trainable_token_indices"),
@@ -115,7 +117,7 @@ def check_grpo(settings: dict) -> None:
     """Raise UserError for a `grpo:` key that GRPOConfig lacks or Rankone sets."""
     for name in OWN_ARGUMENTS & settings.keys():
         raise UserError(
-            f"grpo.{name} is set by Rankone; see `schedule:` and `runs:` instead."
+            f"grpo.{name} is set by Rankone; see `schedule:` and `arms:` instead."
         )
     check_fields("grpo", settings, GRPO_SOURCES, "trl.GRPOConfig")
 
@@ -165,11 +167,83 @@ def check_artefacts(artefacts: dict, others: str) -> None:
         recipes.parse(name)
 
 
+# Adam as torch has it: its moments can be projected.
+PLAIN_ADAM = ("adamw_torch", "adamw_torch_fused")
+SHARDED = ("fsdp", "fsdp_config", "deepspeed")
+
+
+def check_arms(config: dict) -> None:
+    """Raise UserError for interventions that mean nothing or cannot be done."""
+    first = next(iter(config["arms"]))
+    if "intervention" in config["arms"][first]:
+        raise UserError(
+            f"arms: the first one, {first}, has an intervention, but the others are "
+            "compared with it; name an arm without an intervention first."
+        )
+    for name, arm in config["arms"].items():
+        if intervention := arm.get("intervention"):
+            check_intervention(f"arms.{name}.intervention", intervention, config)
+
+
+def check_intervention(where: str, intervention: dict, config: dict) -> None:
+    """Raise UserError for one that never acts, or that this training cannot have."""
+    recipe, grpo = recipes.parse(intervention["recipe"]), config["grpo"]
+    last = intervention["to_step"] or config["schedule"]["max_steps"]
+    period, first = intervention["period"], intervention["from_step"]
+    if not any(step % period == 0 for step in range(first, last + 1)):
+        raise UserError(
+            f"{where}: no multiple of the period {period} lies between steps {first} "
+            f"and {last}, so it would never act."
+        )
+    if sharded := [key for key in SHARDED if grpo.get(key)]:
+        raise UserError(
+            f"{where}: under grpo.{sharded[0]} no process has whole matrices; remove "
+            "it, or the intervention."
+        )
+    if intervention["optimizer_state"] == "project":
+        check_projection(where, recipe, config)
+    if config["lora"] is not None:
+        check_lora_intervention(where, intervention, recipe, config["lora"])
+
+
+def check_projection(where: str, recipe: recipes.Recipe, config: dict) -> None:
+    """Raise UserError where no moment can be projected on leading directions."""
+    optimizer = config["grpo"].get("optim", PLAIN_ADAM[-1])
+    if recipe.kind != "rank" or config["lora"] is not None:
+        raise UserError(
+            f"{where}: optimizer_state: project is for rankK recipes in full training; "
+            "choose keep or zero."
+        )
+    if optimizer not in PLAIN_ADAM:
+        raise UserError(
+            f"{where}: optimizer_state: project needs grpo.optim to be one of "
+            f"{', '.join(PLAIN_ADAM)}, found {optimizer}."
+        )
+
+
+def check_lora_intervention(
+    where: str, intervention: dict, recipe: recipes.Recipe, lora: dict
+) -> None:
+    """Raise UserError for what the factors of a LoRA run cannot hold."""
+    rank = lora.get("r", LORA_RANK)
+    if intervention["reference"] == "last":
+        raise UserError(
+            f"{where}: reference: last needs updates of growing rank, which LoRA "
+            "factors cannot hold; use `base`."
+        )
+    if recipe.kind == "bulk_matched" or recipe.percent or (recipe.rank or 0) > rank:
+        raise UserError(
+            f"{where}: LoRA factors of rank {rank} cannot hold {recipe.name}; choose "
+            f"full, shrunk, or a rank of at most {rank}."
+        )
+
+
 def check(config: dict) -> None:
     """Raise UserError for a study that could not be carried out as written."""
     check_schedule(config["schedule"])
     check_grpo(config["grpo"])
     check_lora(config["lora"])
+    check_arms(config)
     check_batch(config["grpo"])
     check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
     for name in config["variants"]:
@@ -196,7 +270,7 @@ def model_bytes(settings: dict) -> int:
 def disk_needed(config: dict) -> int:
     """Float32 bytes of base, exports, merged models and one run's trainer state."""
     steps, merged = config["schedule"]["export_steps"], config["artefacts"]["models"]
-    exports = len(config["runs"]) * (len(steps) + len(merged))
+    exports = len(expand(config["arms"])) * (len(steps) + len(merged))
     return model_bytes(config["model"]) * (1 + exports + STATE_COPIES)
 
 

@@ -244,9 +244,14 @@ def krylov(tall: torch.Tensor, rank: int, seed: int) -> torch.Tensor | None:
 
 
 def through_gram(rows: torch.Tensor, tall: torch.Tensor) -> torch.Tensor:
-    """rows [k, n] @ A' @ A, with one pass through a large matrix [m, n], not two."""
-    total = rows.new_zeros(rows.shape)
-    for part in tall.split(max(CACHED // tall.shape[1], 1)):
+    """rows [k, n] @ A' @ A, with one pass through a large matrix [m, n], not two.
+
+    (Two passes are faster where the rows of A are not contiguous.)
+    """
+    total, size = rows.new_zeros(rows.shape), len(tall)
+    if tall.stride(1) == 1:
+        size = max(CACHED // tall.shape[1], 1)
+    for part in tall.split(size):
         total.addmm_(rows @ part.T, part)
     return total
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rankone.errors import UserError
 from rankone.files import replacing
+from rankone.runs import arm_of
 from rankone.statistics import (
     DRAWS,
     Estimate,
@@ -35,9 +36,9 @@ OUTSIDE_MEAN = frozenset({TRAIN_PROBE})
 METRIC_KEYS = ["run", "step"]
 ITEM_COLUMNS = ["run", "step", "variant", "benchmark", "domain", "item", "score"]
 ITEM_KEY = ["run", "step", "variant", "benchmark", "item"]
-CELL = ["run", "step", "variant", "benchmark", "domain", "n", "runs"]
+CELL = ["arm", "run", "step", "variant", "benchmark", "domain", "n", "runs"]
 COLUMNS = {
-    "training": ["run", "step", "quantity", "n", "value", "low", "high"],
+    "training": ["arm", "run", "step", "quantity", "n", "value", "low", "high"],
     "scores": [*CELL, "score", "low", "high"],
     "differences": [*CELL, "difference", "low", "high"],
     "recovery": [
@@ -143,6 +144,25 @@ def _check_paired(table: pd.DataFrame, expected: dict[str, set], path: str) -> N
             )
 
 
+def with_arms(table: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """The table with a first column `arm`, its rows in the order of `arms`.
+
+    The base is an arm by itself and comes first.
+    """
+    order = [BASE, *arms]
+    found = table["arm"] if "arm" in table else table["run"].map(arm_of)
+    position = found.map({arm: i for i, arm in enumerate(order)})
+    table = table.drop(columns="arm", errors="ignore").assign(arm=found)
+    table = table.iloc[position.argsort(kind="stable")].reset_index(drop=True)
+    return table[["arm", *table.columns.drop("arm")]]
+
+
+def main_arm(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the base and of the first arm, with which the others are compared."""
+    arms = [arm for arm in table["arm"].unique() if arm != BASE]
+    return table[table["arm"].isin([BASE, *arms[:1]])]
+
+
 def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Everything that is plotted against the training step, in long form.
 
@@ -160,6 +180,7 @@ def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         columns={"benchmark": "quantity", "score": "value"}
     )
     table = pd.concat([long, accuracy], ignore_index=True)
+    table["arm"] = table["run"].map(arm_of)
     table = table.reindex(columns=COLUMNS["training"])
     table["n"] = table["n"].astype("Int64")
     return table.sort_values(["run", "quantity", "step"], ignore_index=True)
@@ -170,30 +191,38 @@ def score_tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables `scores`, `differences` and `recovery` from paired items.
 
-    One row per run, step, variant and benchmark; the benchmark `mean` is the unweighted
-    mean over a domain's benchmarks, the run `all` is the mean over the runs.
+    One row per arm, run, step, variant and benchmark; the benchmark `mean` is the
+    unweighted mean over a domain's benchmarks, the run `all` is the mean over the runs
+    of an arm.
     """
     rows: dict[str, list[dict]] = {"scores": [], "differences": [], "recovery": []}
     base = items[items["variant"] == BASE].assign(run=BASE)
     trained = items[items["variant"] != BASE]
-    groups = [(BASE, 0, [BASE], trained.iloc[:0])]
-    for step, at_step in trained.groupby("step"):
-        runs = sorted(at_step["run"].unique())
-        groups += [
-            (run, int(step), [run], at_step[at_step["run"] == run]) for run in runs
-        ]
-        if len(runs) == trained["run"].nunique():
-            groups.append((ALL_RUNS, int(step), runs, at_step))
-    for label, step, runs, chosen in groups:
+    groups = [(BASE, BASE, 0, [BASE], trained.iloc[:0])]
+    for arm, of_arm in trained.groupby(trained["run"].map(arm_of)):
+        groups += [(arm, *group) for group in _groups(of_arm)]
+    for arm, label, step, runs, chosen in groups:
         for cell, sample, variants in _cells(base, chosen, runs, seed, draws):
-            cell = {"run": label, "step": step, **cell}
+            cell = {"arm": arm, "run": label, "step": step, **cell}
             _add_variant_rows(rows, cell, sample, variants)
     tables = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in rows}
-    order = ["run", "step", "domain", "benchmark", "variant"]
+    order = ["arm", "run", "step", "domain", "benchmark", "variant"]
     return {
         name: table.sort_values(order, ignore_index=True)
         for name, table in tables.items()
     }
+
+
+def _groups(
+    trained: pd.DataFrame,
+) -> Iterator[tuple[str, int, list[str], pd.DataFrame]]:
+    """Label, step, runs and rows of every run of an arm, and of all together."""
+    for step, at_step in trained.groupby("step"):
+        runs = sorted(at_step["run"].unique())
+        for run in runs:
+            yield run, int(step), [run], at_step[at_step["run"] == run]
+        if len(runs) == trained["run"].nunique():
+            yield ALL_RUNS, int(step), runs, at_step
 
 
 def _cells(

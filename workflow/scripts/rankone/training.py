@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from transformers import (
     TrainerCallback,
 )
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
-from rankone import sharing
+from rankone import probing, sharing
 from rankone.checkpoints import export, index
 from rankone.compute import has_bfloat16
 from rankone.errors import UserError
@@ -67,7 +69,6 @@ def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
             logging_steps=1,
             report_to="none",
             disable_tqdm=True,
-            enable_jit_checkpoint=True,
             **({"use_cpu": cpu, "bf16": bf16} | grpo),
         )
     except (ValueError, TypeError) as error:
@@ -97,8 +98,19 @@ def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
     model.generation_config.eos_token_id = [*newline, tokenizer.eos_token_id]
 
 
+class EpochSampler(RepeatSampler):
+    """TRL's sampler, with the order of an epoch known to a run that goes on in it."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw next what an uninterrupted run draws in that epoch."""
+        if self.shuffle:
+            self.generator.manual_seed(self.seed)
+            for _ in range(epoch):
+                torch.randperm(self.num_samples, generator=self.generator)
+
+
 class Trainer(GRPOTrainer):
-    """GRPOTrainer, changed in speed alone.
+    """GRPOTrainer, changed in speed and in the order of a resumed run's data alone.
 
     Under autocast the float32 weights are cast anew for every generated token; an outer
     autocast region around the whole generation lets torch keep the cast weights. On a
@@ -110,6 +122,17 @@ class Trainer(GRPOTrainer):
         self.shares = sharing.can_share(model)
         if self.shares:
             model.generate = sharing.prefill_once(model)
+
+    def _get_train_sampler(self, dataset=None):
+        plain = super()._get_train_sampler(dataset)
+        return EpochSampler(
+            plain.data_source,
+            plain.mini_repeat_count,
+            plain.batch_size,
+            plain.repeat_count,
+            plain.shuffle,
+            plain.seed,
+        )
 
     def _generate_single_turn(self, *args, **kwargs):
         with self.accelerator.autocast():
@@ -142,8 +165,8 @@ def precision(args: GRPOConfig) -> str:
 class Recorder(TrainerCallback):
     """Appends one row of metrics a step to a file, and logs progress with an ETA."""
 
-    def __init__(self, path: Path, run: str):
-        self.path, self.run = path, run
+    def __init__(self, path: Path, run: str, observer: probing.Observer):
+        self.path, self.run, self.observer = path, run, observer
         self.begun = self.step_begun = time.monotonic()
         self.first, self.seconds = 0, 0.0
 
@@ -167,6 +190,7 @@ class Recorder(TrainerCallback):
         row = {"run": self.run, "step": state.global_step}
         row |= {column: float(logs[key]) for key, column in COLUMNS.items()}
         row["seconds"] = self.seconds
+        row |= {f"{k}_seconds": v for k, v in self.observer.seconds.items()}
         row["precision"] = precision(args)
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
@@ -194,6 +218,31 @@ class Exporter(TrainerCallback):
             logger.info("Exported the weights of step %d", step)
 
 
+class Stop(TrainerCallback):
+    """On SIGTERM: end after the step at hand, with the trainer's state saved.
+
+    (transformers' own way saves before other callbacks have seen the step's end, or in
+    the middle of a step: what goes on from there is another trajectory.)
+    """
+
+    def __init__(self):
+        self.requested = False
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.previous = signal.signal(signal.SIGTERM, self.request)
+
+    def request(self, *_: object) -> None:
+        """The signal's handler."""
+        self.requested = True
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.requested:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args, state, control, **kwargs):
+        signal.signal(signal.SIGTERM, self.previous)
+
+
 def export_path(folder: Path, step: int) -> Path:
     """Where the weights of a step are exported."""
     return folder / f"step-{step}.safetensors"
@@ -209,17 +258,18 @@ def read_metrics(path: Path) -> list[dict]:
 
 
 def last_checkpoint(state: Path) -> Path | None:
-    """The newest trainer checkpoint that was written to its end, or None.
+    """The newest trainer checkpoint that was written to its end, or None."""
+    found = filter(is_whole, state.glob("checkpoint-*"))
+    return max(found, key=lambda folder: int(folder.name.split("-")[1]), default=None)
 
-    trainer_state.json is written last; the marker stands while a save on SIGTERM runs.
-    """
-    whole = [
-        folder
-        for folder in state.glob("checkpoint-*")
-        if (folder / "trainer_state.json").is_file()
-        and not (folder / "checkpoint-is-incomplete.txt").exists()
-    ]
-    return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether the file that a save writes last is there to its end."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+    return True
 
 
 def claim_state(state: Path, identity: dict) -> None:
@@ -249,33 +299,41 @@ def claim_state(state: Path, identity: dict) -> None:
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    problems: list[dict],
+    problems: dict[str, list[dict]],
     args: GRPOConfig,
     run: str,
-    steps: list[int],
+    settings: dict,
+    base: list[Path],
     metadata: dict,
-    lora: dict | None = None,
 ) -> None:
     """Train up to `args.max_steps`, from the last whole trainer checkpoint if any.
 
-    With `lora`, the fields of a peft.LoraConfig, only its factors train.
+    `problems` has those of `train` and of every probe, `base` the model's weight files.
+    `settings` has `schedule`, `lora`, `intervention`, `probes` and `seed`.
     """
-    state = Path(args.output_dir)
+    state, lora = Path(args.output_dir), settings["lora"]
     stop_at_newline(model, tokenizer)
-    exporter = Exporter(state / "exports", steps, metadata)
-    recorder = Recorder(state / "metrics.jsonl", run)
     columns = ("prompt", "answer")
-    rows = [{column: row[column] for column in columns} for row in problems]
+    rows = [{column: row[column] for column in columns} for row in problems["train"]]
     trainer = Trainer(
         model=model,
         args=args,
         reward_funcs=reward,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        callbacks=[recorder, exporter],
         peft_config=lora_config(lora) if lora else None,
     )
     trainer.remove_callback(PrinterCallback)
+    size = settings["probes"]["problems"]
+    probes = {split: problems[split][:size] for split in settings["probes"]["splits"]}
+    observer = probing.Observer(trainer, state / "measured", base, settings, probes)
+    for callback in (
+        Recorder(state / "metrics.jsonl", run, observer),
+        observer,
+        Exporter(state / "exports", settings["schedule"]["export_steps"], metadata),
+        Stop(),
+    ):
+        trainer.add_callback(callback)
     if checkpoint := last_checkpoint(state):
         logger.info("%s: going on from %s", run, checkpoint.name)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -286,9 +344,10 @@ def train(
         )
 
 
-def finished(state: Path, steps: list[int]) -> bool:
-    """Whether every export of a run is there."""
-    return all(export_path(state / "exports", step).exists() for step in steps)
+def finished(state: Path, steps: list[int], moments: list[probing.Moment]) -> bool:
+    """Whether every export and every measurement of a run is there."""
+    exports = (export_path(state / "exports", step).exists() for step in steps)
+    return all(exports) and probing.complete_moments(state / "measured", moments)
 
 
 def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) -> None:
@@ -306,11 +365,24 @@ def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) 
         raise UserError(f"{run}: training left every weight as it was.")
 
 
-def publish(state: Path, metrics: str | Path, checkpoints: dict[int, str]) -> None:
-    """Make the declared outputs from the state: hard links, or copies if need be."""
-    pd.DataFrame(read_metrics(state / "metrics.jsonl")).to_csv(
-        metrics, sep="\t", index=False
-    )
+def publish(
+    state: Path,
+    run: str,
+    moments: list[probing.Moment],
+    tables: dict[str, str],
+    checkpoints: dict[int, str],
+) -> None:
+    """Make the declared outputs from the state: hard links, or copies if need be.
+
+    `tables` are the paths of `metrics`, `probes` and `updates`.
+    """
+    measured = state / "measured"
+    rows = pd.DataFrame(read_metrics(state / "metrics.jsonl"))
+    rows.to_csv(tables["metrics"], sep="\t", index=False)
+    probes = probing.gather_probes(measured, run, moments)
+    probes.to_parquet(tables["probes"], index=False)
+    updates = probing.gather_updates(measured, run, moments)
+    updates.to_parquet(tables["updates"], index=False)
     for step, target in checkpoints.items():
         source = export_path(state / "exports", step)
         with replacing(target) as temporary:

@@ -1,0 +1,43 @@
+"""Verdicts follow their rules, and a control can take a finding away."""
+
+import pytest
+
+from rankone.statistics import Estimate
+from rankone.verdicts import (
+    CONTRADICTED,
+    NULL_COMPATIBLE,
+    SUPPORTED,
+    UNDETERMINED,
+    Control,
+    with_controls,
+)
+
+ABOVE, ZERO = Estimate(0.2, 0.1, 0.3), Estimate(0.0, -0.1, 0.1)
+BELOW, NARROW = Estimate(-0.2, -0.3, -0.1), Estimate(0.0, -0.02, 0.02)
+QUIET = Control("shrunk", effect=ZERO, excess=ABOVE)
+SAME = Control("shrunk", effect=ABOVE, excess=ZERO)
+WIDE = Control("shrunk", effect=ZERO, excess=ZERO)
+WEAKER = Control("shrunk", effect=ABOVE, excess=ABOVE)
+
+
+@pytest.mark.parametrize(
+    ("effect", "controls", "word"),
+    [
+        (ABOVE, [QUIET], SUPPORTED),
+        (ABOVE, [WEAKER], SUPPORTED),
+        (ABOVE, [QUIET, SAME], NULL_COMPATIBLE),
+        (ABOVE, [QUIET, WIDE], UNDETERMINED),
+        (ABOVE, [], UNDETERMINED),
+        (ZERO, [QUIET], UNDETERMINED),
+        (NARROW, [QUIET], NULL_COMPATIBLE),
+        (BELOW, [QUIET], CONTRADICTED),
+    ],
+)
+def test_a_verdict_needs_the_effect_and_the_absence_of_it_in_controls(
+    effect, controls, word
+):
+    assert with_controls(effect, controls).word == word
+
+
+def test_the_rule_names_the_control_that_decided():
+    assert "shrunk" in with_controls(ABOVE, [QUIET, SAME]).rule

@@ -1,0 +1,338 @@
+"""What is measured during training, and when an intervention acts.
+
+A moment is a step and one of `before` and `after` a substitution, or `step` where there
+is none. At each, the verifier's reward on fixed problems and the first triplet of every
+update are measured, with random numbers of their own: a run that is measured ends with
+the same weights as one that is not.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from transformers import GenerationConfig, TrainerCallback
+from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+
+from rankone import interventions
+from rankone.checkpoints import index, own_weights
+from rankone.errors import UserError
+from rankone.factors import load_factors, save_factors
+from rankone.files import replacing
+from rankone.problems import is_correct
+from rankone.svd import Factors
+from rankone.updates import describe, locate
+from rankone.variants import random_generator
+
+logger = logging.getLogger(__name__)
+
+Moment = tuple[int, str]
+GREEDY, SAMPLED = "greedy", "sampled"
+NORM_COLUMNS = ["tensor", "exp_avg_norm", "exp_avg_sq_norm"]
+PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
+
+
+def moments(settings: dict) -> list[Moment]:
+    """Every moment of a run in order: start, exports, substitutions, every so many."""
+    schedule, every = settings["schedule"], settings["probes"]["every"]
+    intervention = interventions.make(settings["intervention"])
+    found: list[Moment] = [(0, "step")]
+    for step in range(1, schedule["max_steps"] + 1):
+        if intervention and intervention.due(step):
+            found += [(step, "before"), (step, "after")]
+        elif step in schedule["export_steps"] or (every and step % every == 0):
+            found.append((step, "step"))
+    return found
+
+
+def generation_config(trainer: GRPOTrainer, greedy: bool) -> GenerationConfig:
+    """The sampling of the training's rollouts, or greedy decoding."""
+    args, tokenizer = trainer.args, trainer.processing_class
+    sampling = {
+        "temperature": args.temperature,
+        "top_p": args.top_p,
+        "top_k": args.top_k,
+        "min_p": args.min_p,
+    }
+    return GenerationConfig(
+        max_new_tokens=args.max_completion_length,
+        repetition_penalty=args.repetition_penalty,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=trainer.eos_token_ids,
+        do_sample=not greedy,
+        disable_compile=True,
+        **({} if greedy else sampling),
+    )
+
+
+def batches(prompts: list[str], size: int) -> Iterator[list[str]]:
+    """Prompts in order, `size` at a time."""
+    for start in range(0, len(prompts), size):
+        yield prompts[start : start + size]
+
+
+@torch.no_grad()
+def complete(
+    trainer: GRPOTrainer, prompts: list[str], greedy: bool, seed: int
+) -> list[str]:
+    """One completion of every prompt; the global random state stays as it was."""
+    tokenizer, device = trainer.processing_class, trainer.accelerator.device
+    config, completions = generation_config(trainer, greedy), []
+    with (
+        torch.random.fork_rng([] if device.type == "cpu" else [device]),
+        unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+        ) as model,
+        trainer.accelerator.autocast(),
+    ):
+        torch.manual_seed(seed)
+        for batch in batches(prompts, trainer.args.per_device_train_batch_size):
+            inputs = tokenizer(
+                batch, return_tensors="pt", padding=True, padding_side="left"
+            ).to(device)
+            inputs.pop("token_type_ids", None)
+            tokens = model.generate(**inputs, generation_config=config)
+            new = tokens[:, inputs["input_ids"].shape[1] :]
+            completions += tokenizer.batch_decode(new, skip_special_tokens=True)
+    return completions
+
+
+def probe(
+    trainer: GRPOTrainer, problems: list[dict], samples: int, seed: str
+) -> list[dict]:
+    """Correct answers to every problem: one greedy, and `samples` at random."""
+    rows = []
+    for sampling, count in ((GREEDY, 1), (SAMPLED, samples)):
+        prompts = [row["prompt"] for row in problems for _ in range(count)]
+        number = random_generator(seed, sampling).initial_seed()
+        completions = iter(complete(trainer, prompts, sampling == GREEDY, number))
+        for row in problems:
+            correct = sum(
+                is_correct(next(completions), row["answer"]) for _ in range(count)
+            )
+            key = {"problem": row["id"], "sampling": sampling}
+            rows.append(key | {"correct": correct, "samples": count})
+    return rows
+
+
+def first(factors: Factors) -> Factors:
+    """The first triplet alone."""
+    return Factors(
+        factors.left[:, :1],
+        factors.sigma[:1],
+        factors.right[:1],
+        factors.norm,
+        factors.residual[:1],
+        factors.gap[:1],
+    )
+
+
+class Observer(TrainerCallback):
+    """Measures at each moment, and substitutes where an intervention is due.
+
+    Its files in `folder` are complete or absent. `seconds` has what each step cost.
+    """
+
+    def __init__(
+        self,
+        trainer: GRPOTrainer,
+        folder: Path,
+        base: list[Path],
+        settings: dict,
+        problems: dict[str, list[dict]],
+    ):
+        self.trainer, self.folder, self.problems = trainer, folder, problems
+        self.intervention = interventions.make(settings["intervention"])
+        self.samples, self.seed = settings["probes"]["samples"], settings["seed"]
+        self.weights = interventions.weights_of(trainer.model, index(base))
+        self.base, self.seconds = base, {"probes": 0.0, "substitution": 0.0}
+        self.moments = moments(settings)
+
+    def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
+        """Refuse what cannot be done right; take up the reference of a resumed run."""
+        if self.intervention:
+            check_whole(self.trainer, self.weights)
+            self.take_up(self.intervention.last_before(state.global_step))
+        if state.global_step == 0:
+            self.observe((0, "step"), optimizer)
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.seconds = dict.fromkeys(self.seconds, 0.0)
+
+    def on_step_end(self, args, state, control, optimizer=None, **kwargs):
+        step = state.global_step
+        for moment in [m for m in self.moments if m[0] == step]:
+            if moment[1] == "after":
+                self.substitute(step, optimizer)
+            self.measured = self.observe(moment, optimizer)
+            if moment[1] == "after":
+                self.keep_reference(step)
+
+    def observe(self, moment: Moment, optimizer) -> dict[str, Factors]:
+        """Measure, and write what was found."""
+        begun = time.monotonic()
+        measured = self.decompose() if moment[0] else {}
+        decomposed = time.monotonic()
+        rows = [
+            {"split": split} | row
+            for split, problems in self.problems.items()
+            for row in probe(
+                self.trainer, problems, self.samples, f"{self.seed}:{moment}:{split}"
+            )
+        ]
+        self.seconds["probes"] += time.monotonic() - decomposed
+        self.seconds["substitution"] += (decomposed - begun) * (moment[1] != "step")
+        if self.trainer.accelerator.is_main_process:
+            self.write(moment, rows, measured, optimizer)
+        return measured
+
+    @torch.no_grad()
+    def decompose(self) -> dict[str, Factors]:
+        """The triplets of every matrix that the tables and the intervention need."""
+        return {
+            name: self.weights.factors(name, self.wanted(name))
+            for name in self.weights.names
+        }
+
+    def wanted(self, name: str) -> int:
+        """Triplets to compute of one matrix."""
+        if not self.intervention:
+            return interventions.KEPT_RANK
+        return interventions.wanted(self.intervention.recipe, self.weights.shape(name))
+
+    def write(self, moment: Moment, rows: list, measured: dict, optimizer) -> None:
+        """The files of one moment."""
+        stem = moment_stem(self.folder, moment)
+        norms = [
+            {"tensor": name}
+            | interventions.moment_norms(optimizer, self.weights.trained(name))
+            for name in measured
+        ]
+        with replacing(f"{stem}.moment-norms.parquet") as temporary:
+            pd.DataFrame(norms, columns=NORM_COLUMNS).to_parquet(temporary)
+        with replacing(f"{stem}.probes.parquet") as temporary:
+            pd.DataFrame(rows, columns=PROBE_COLUMNS).to_parquet(temporary)
+        kept = {name: first(factors) for name, factors in measured.items()}
+        save_factors(f"{stem}.factors.safetensors", kept, {"dtype": "float32"})
+
+    def substitute(self, step: int, optimizer) -> None:
+        """Put the recipe's part for every update."""
+        begun = time.monotonic()
+        interventions.substitute(
+            *(self.weights, self.intervention, self.measured),
+            *(f"{self.seed}:{step}", optimizer),
+        )
+        self.seconds["substitution"] += time.monotonic() - begun
+        logger.info(
+            "Step %d: %s put for the updates, %.1f s with both decompositions so far",
+            *(step, self.intervention.recipe.name, self.seconds["substitution"]),
+        )
+
+    def reference_file(self, step: int) -> Path:
+        """Where the weights after a substitution are kept as a reference."""
+        return self.folder / f"reference-{step}.safetensors"
+
+    def keep_reference(self, step: int) -> None:
+        """Let the next updates be taken from the weights as they are now.
+
+        Files that no trainer checkpoint needs any more are removed.
+        """
+        if self.intervention.reference != "last":
+            return
+        if self.trainer.accelerator.is_main_process:
+            with replacing(self.reference_file(step)) as temporary:
+                save_file(own_weights(self.trainer.model), temporary)
+            saved = Path(self.trainer.args.output_dir).glob("checkpoint-*")
+            steps = [int(folder.name.split("-")[1]) for folder in saved]
+            needed = {self.intervention.last_before(s) for s in steps} | {step}
+            for file in self.folder.glob("reference-*.safetensors"):
+                if int(file.stem.split("-")[1]) not in needed:
+                    file.unlink()
+        self.trainer.accelerator.wait_for_everyone()
+        self.take_up(step)
+
+    def take_up(self, step: int | None) -> None:
+        """Take updates from the weights after that step's substitution."""
+        if self.intervention.reference == "last" and step:
+            self.weights.reference = index([self.reference_file(step)])
+
+
+def check_whole(trainer: GRPOTrainer, weights) -> None:
+    """Raise UserError where weights are in parts, or not in float32."""
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise UserError(
+            "intervention: under FSDP or DeepSpeed no process has whole matrices; "
+            "train on one device, or on several with plain data parallelism."
+        )
+    for name in weights.names:
+        for parameter in weights.trained(name):
+            if parameter.dtype != torch.float32:
+                raise UserError(
+                    f"intervention: {name} is {parameter.dtype}, but float32 master "
+                    "weights are needed; load the model in float32 (grpo.bf16 only "
+                    "sets the precision of the passes)."
+                )
+
+
+def moment_stem(folder: Path, moment: Moment) -> Path:
+    """Where the files of a moment are, without their suffixes."""
+    return folder / f"step-{moment[0]}-{moment[1]}"
+
+
+def complete_moments(folder: Path, wanted: list[Moment]) -> bool:
+    """Whether every moment was measured (the factors are written last)."""
+    return all(
+        Path(f"{moment_stem(folder, moment)}.factors.safetensors").exists()
+        for moment in wanted
+    )
+
+
+def gather_probes(folder: Path, run: str, wanted: list[Moment]) -> pd.DataFrame:
+    """One row per moment, problem and way of sampling."""
+    tables = [
+        pd.read_parquet(f"{moment_stem(folder, moment)}.probes.parquet").assign(
+            run=run, step=moment[0], moment=moment[1]
+        )
+        for moment in wanted
+    ]
+    return pd.concat(tables, ignore_index=True)[
+        ["run", "step", "moment", *PROBE_COLUMNS]
+    ]
+
+
+def gather_updates(folder: Path, run: str, wanted: list[Moment]) -> pd.DataFrame:
+    """One row per moment and matrix.
+
+    The statistics of describe(), the norms of Adam's moments, and the cosines of the
+    first singular vectors to those of the moment before.
+    """
+    rows, before = [], None
+    for moment in wanted[1:]:
+        stem = moment_stem(folder, moment)
+        handles = index([Path(f"{stem}.factors.safetensors")])
+        norms = pd.read_parquet(f"{stem}.moment-norms.parquet").set_index("tensor")
+        now = {name: load_factors(handles, name) for name in norms.index}
+        for name, factors in now.items():
+            layer, module = locate(name)
+            key = {"run": run, "step": moment[0], "moment": moment[1]}
+            key |= {"layer": layer, "module": module, "tensor": name}
+            turned = cosines(factors, before[name]) if before else {}
+            rows.append(key | describe(factors, None) | dict(norms.loc[name]) | turned)
+        before = now
+    return pd.DataFrame(rows).drop(columns="effective_rank", errors="ignore")
+
+
+def cosines(now: Factors, before: Factors) -> dict[str, float]:
+    """|cos| of both first singular vectors to the earlier ones."""
+    left = (now.left[:, 0] @ before.left[:, 0]).abs().item()
+    return {
+        "cosine_left": left,
+        "cosine_right": (now.right[0] @ before.right[0]).abs().item(),
+    }
