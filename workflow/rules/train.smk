@@ -10,8 +10,8 @@ it with the outputs of a failed job.
 
 rule train:
     input:
-        model="results/prepare/model",
         **{split: f"results/prepare/problems/{split}.jsonl" for split in PROBED},
+        model="results/prepare/model",
     output:
         metrics="results/train/{run}/metrics.tsv",
         probes="results/train/{run}/probes.parquet",
