@@ -20,7 +20,7 @@ lint: $(VENV)
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
-# About an hour and a quarter, after `make study`; nothing else may be running.
+# About half an hour, after `make study`; nothing else may be running.
 bench: $(PEERS)
 	$(BIN)/python benchmarks/decomposition.py
 	$(BIN)/python benchmarks/decomposition_report.py $(MEASURED) benchmarks/README.md docs/images/decomposition.png

@@ -2,7 +2,7 @@
 
 After `make study`:
 
-    make bench                                            everything, about an hour
+    make bench                                            everything, half an hour
     .venv/bin/python benchmarks/decomposition.py --quick  small shapes, two minutes
 
 All methods are measured on one matrix before the next, in this process; memory in

@@ -102,7 +102,7 @@ def rankone(folder: Path) -> list[dict]:
     set_up(THREADS, keep_memory=True)
     schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS, "export_steps": []}
     settings = {"schedule": schedule, "lora": None, "intervention": None, "seed": 0}
-    settings["probes"] = {"splits": [], "problems": 1, "samples": 1, "every": None}
+    settings["probes"] = {"splits": [], "problems": 1, "every": None}
     training.train(
         load_model(PREPARED / "model"),
         AutoTokenizer.from_pretrained(PREPARED / "model", padding_side="left"),

@@ -145,6 +145,7 @@ def settings(**changes) -> dict:
             "splits": ["train_probe", "held_out"],
             "problems": 2,
             "samples": 2,
+            "batch_size": 16,
             "every": None,
         },
     }

@@ -119,7 +119,7 @@ def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
     kept = []
     settings = {"schedule": schedule, "seed": 0, "intervention": None}
     settings["lora"] = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}
-    settings["probes"] = {"splits": [], "problems": 1, "samples": 1, "every": None}
+    settings["probes"] = {"splits": [], "problems": 1, "every": None}
     training.train(
         *(make_model(), tokenizer, {"train": problems}),
         *(training.arguments(grpo, schedule, 0, tmp_path), "run", settings, [], {}),

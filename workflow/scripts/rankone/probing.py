@@ -77,9 +77,12 @@ def batches(prompts: list[str], size: int) -> Iterator[list[str]]:
 
 @torch.no_grad()
 def complete(
-    trainer: GRPOTrainer, prompts: list[str], greedy: bool, seed: int
+    trainer: GRPOTrainer, prompts: list[str], size: int, greedy: bool, seed: int
 ) -> list[str]:
-    """One completion of every prompt; the global random state stays as it was."""
+    """One completion of every prompt, `size` at a time.
+
+    The global random state stays as it was.
+    """
     tokenizer, device = trainer.processing_class, trainer.accelerator.device
     config, completions = generation_config(trainer, greedy), []
     with (
@@ -93,7 +96,7 @@ def complete(
         trainer.accelerator.autocast(),
     ):
         torch.manual_seed(seed)
-        for batch in batches(prompts, trainer.args.per_device_train_batch_size):
+        for batch in batches(prompts, size):
             inputs = tokenizer(
                 batch, return_tensors="pt", padding=True, padding_side="left"
             ).to(device)
@@ -105,18 +108,21 @@ def complete(
 
 
 def probe(
-    trainer: GRPOTrainer, problems: list[dict], samples: int, seed: str
+    trainer: GRPOTrainer, problems: list[dict], settings: dict, seed: str
 ) -> list[dict]:
-    """Correct answers to every problem: one greedy, and `samples` at random."""
+    """Correct answers to every problem: one greedy, and some at random.
+
+    `settings` has `samples` and `batch_size`.
+    """
     rows = []
-    for sampling, count in ((GREEDY, 1), (SAMPLED, samples)):
+    for sampling, count in ((GREEDY, 1), (SAMPLED, settings["samples"])):
         prompts = [row["prompt"] for row in problems for _ in range(count)]
         number = random_generator(seed, sampling).initial_seed()
-        completions = iter(complete(trainer, prompts, sampling == GREEDY, number))
+        size, greedy = settings["batch_size"], sampling == GREEDY
+        completions = iter(complete(trainer, prompts, size, greedy, number))
         for row in problems:
-            correct = sum(
-                is_correct(next(completions), row["answer"]) for _ in range(count)
-            )
+            own = [next(completions) for _ in range(count)]
+            correct = sum(is_correct(text, row["answer"]) for text in own)
             key = {"problem": row["id"], "sampling": sampling}
             rows.append(key | {"correct": correct, "samples": count})
     return rows
@@ -150,7 +156,7 @@ class Observer(TrainerCallback):
     ):
         self.trainer, self.folder, self.problems = trainer, folder, problems
         self.intervention = interventions.make(settings["intervention"])
-        self.samples, self.seed = settings["probes"]["samples"], settings["seed"]
+        self.settings, self.seed = settings["probes"], settings["seed"]
         self.weights = interventions.weights_of(trainer.model, index(base))
         self.base, self.seconds = base, {"probes": 0.0, "substitution": 0.0}
         self.moments = moments(settings)
@@ -174,6 +180,11 @@ class Observer(TrainerCallback):
             self.measured = self.observe(moment, optimizer)
             if moment[1] == "after":
                 self.keep_reference(step)
+                logger.info(
+                    "Step %d: %s put for the updates, in %.1f s with both measurements",
+                    *(step, self.intervention.recipe.name),
+                    self.seconds["substitution"],
+                )
 
     def observe(self, moment: Moment, optimizer) -> dict[str, Factors]:
         """Measure, and write what was found."""
@@ -184,7 +195,7 @@ class Observer(TrainerCallback):
             {"split": split} | row
             for split, problems in self.problems.items()
             for row in probe(
-                self.trainer, problems, self.samples, f"{self.seed}:{moment}:{split}"
+                self.trainer, problems, self.settings, f"{self.seed}:{moment}:{split}"
             )
         ]
         self.seconds["probes"] += time.monotonic() - decomposed
@@ -230,10 +241,6 @@ class Observer(TrainerCallback):
             *(f"{self.seed}:{step}", optimizer),
         )
         self.seconds["substitution"] += time.monotonic() - begun
-        logger.info(
-            "Step %d: %s put for the updates, %.1f s with both decompositions so far",
-            *(step, self.intervention.recipe.name, self.seconds["substitution"]),
-        )
 
     def reference_file(self, step: int) -> Path:
         """Where the weights after a substitution are kept as a reference."""

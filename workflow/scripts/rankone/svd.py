@@ -286,17 +286,22 @@ def settled(values: torch.Tensor, error: torch.Tensor, rank: int) -> bool:
 
 
 def gram_matrix(tall: torch.Tensor) -> torch.Tensor:
-    """A' A in float64 [n, n], without a float64 copy of the matrix."""
+    """The upper triangle of A' A in float64 [n, n]; below it nothing is promised.
+
+    There is no float64 copy of the whole matrix.
+    """
     total = tall.new_zeros((tall.shape[1],) * 2, dtype=torch.float64)
     for rows in tall.split(CHUNK):
         part = rows.double()
-        total.addmm_(part.T, part)
+        for start in range(0, len(total), CHUNK):
+            block = part[:, start : start + CHUNK]
+            total[start : start + CHUNK, start:].addmm_(block.T, part[:, start:])
     return total
 
 
 def eigenbasis(tall: torch.Tensor, count: int) -> torch.Tensor:
     """The `count` leading right singular vectors [count, n] by an exact method."""
-    vectors = torch.linalg.eigh(gram_matrix(tall))[1]
+    vectors = torch.linalg.eigh(gram_matrix(tall), UPLO="U")[1]
     return vectors.T.flip(0)[:count].float()
 
 
@@ -313,7 +318,8 @@ def singular_values(matrix: torch.Tensor) -> tuple[torch.Tensor, float]:
     eps = torch.finfo(torch.float64).eps
     bound, energy = math.sqrt(sum(matrix.shape) * eps), frobenius(tall) ** 2
     if bound <= VALUES_TOLERANCE:
-        squares = torch.linalg.eigvalsh(gram_matrix(tall)).flip(0).clamp(min=0)
+        found = torch.linalg.eigvalsh(gram_matrix(tall), UPLO="U")
+        squares = found.flip(0).clamp(min=0)
         if abs(squares.sum().item() - energy) <= bound * energy:
             return squares.sqrt() * unit, bound
     return torch.linalg.svdvals(tall.double()) * unit, sum(matrix.shape) * eps
