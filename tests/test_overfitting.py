@@ -150,8 +150,11 @@ def test_every_reward_has_an_interval_around_it(memorising):
 
 def test_the_energy_that_a_substitution_removes_is_measured():
     places = [(1, "step"), (2, "before"), (2, "after"), (4, "before"), (4, "after")]
-    table = substitution_table(update_rows("prs-seed0", places))
+    metrics = pd.DataFrame({"run": "prs-seed0", "step": range(1, 5)})
+    metrics["substitution_seconds"] = [0.0, 0.5, 0.0, 0.7]
+    table = substitution_table(update_rows("prs-seed0", places), metrics)
     assert table["moment"].tolist() == [moment for _, moment in places]
     removed = table["energy_removed"]
     assert removed[table["moment"] == "after"].tolist() == [0.75, 0.75]
     assert removed[table["moment"] != "after"].isna().all()
+    assert table["seconds"].dropna().tolist() == [0.5, 0.7]

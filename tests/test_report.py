@@ -162,7 +162,7 @@ def test_study_without_rank_1_or_knowledge_still_has_a_headline(tables, tmp_path
             ["base", "full"]
         )
         write_table(table[keep], tmp_path / f"{name}.tsv")
-    for name in ("probes", "overfitting"):
+    for name in report.ARM_TABLES:
         shutil.copy(tables / f"{name}.tsv", tmp_path)
     text = report.headline(tmp_path)
     assert (

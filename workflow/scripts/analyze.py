@@ -45,9 +45,8 @@ def main(
     `arms` gives the recipe of each arm's intervention, None for one without.
     """
     tables = score_tables(read_items(evaluations), seed, draws)
-    tables["training"] = training_table(
-        concatenate(metrics, METRIC_KEYS), tables["scores"]
-    )
+    steps = concatenate(metrics, METRIC_KEYS)
+    tables["training"] = training_table(steps, tables["scores"])
     tables["matrices"] = concatenate(matrices, [*MATRIX_KEYS, "norm_share"])
     tables["spectra"] = spectra_table(
         concatenate(spectra, [*MATRIX_KEYS, "index", "sigma"]), tables["matrices"]
@@ -56,7 +55,7 @@ def main(
     tables["probes"] = probe_table(answers, seed, draws)
     tables["overfitting"] = overfitting_table(answers, arms, seed, draws)
     tables["substitutions"] = substitution_table(
-        concatenate(updates, ["run", "step", "moment", "frobenius_norm"])
+        concatenate(updates, ["run", "step", "moment", "frobenius_norm"]), steps
     )
     for name, path in outputs.items():
         write_table(with_arms(tables[name], list(arms)), path)

@@ -298,12 +298,13 @@ def columns(estimate: Estimate | None) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def substitution_table(updates: pd.DataFrame) -> pd.DataFrame:
+def substitution_table(updates: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per run and moment: size, shape and direction of all updates together.
 
     `norm` is the root of the sum of squares over the matrices, `energy_removed` the
-    share of it that a substitution takes away; the others are medians over matrices,
-    of cosines over those whose direction is identifiable.
+    share of its square that a substitution takes away; the others are medians over
+    matrices, of cosines over those whose direction is identifiable. `seconds` is what a
+    substitution took with both measurements of the updates.
     """
     rows = []
     for key, cell in updates.groupby(["run", "step", "moment"]):
@@ -322,7 +323,10 @@ def substitution_table(updates: pd.DataFrame) -> pd.DataFrame:
     table = table.drop(columns="order").reset_index(drop=True)
     before = table.groupby("run")["norm"].shift()
     removed = 1 - (table["norm"] / before) ** 2
-    return table.assign(energy_removed=removed.where(table["moment"] == "after"))
+    table["energy_removed"] = removed.where(table["moment"] == "after")
+    took = metrics.set_index(["run", "step"])["substitution_seconds"]
+    found = table.join(took, on=["run", "step"])["substitution_seconds"]
+    return table.assign(seconds=found.where(table["moment"] == "after"))
 
 
 def root_sum(values: pd.Series) -> float:

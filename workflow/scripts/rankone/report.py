@@ -31,6 +31,7 @@ from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, main_arm, read_table
 RANK1 = "rank1"
 WITHOUT_RANK1 = "without_rank1"
 RANDOM_RANK1 = "random_rank1"
+ARM_TABLES = ("probes", "overfitting", "substitutions")
 TEXT_WIDTH = 88
 NBSP = "\N{NO-BREAK SPACE}"
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -73,11 +74,12 @@ class Results:
     step: int
     probes: pd.DataFrame
     overfitting: pd.DataFrame
+    substitutions: pd.DataFrame
 
 
 def load_results(tables_dir: str | Path) -> Results:
     """Read the tables behind the text from their folder."""
-    names = ("scores", "differences", "recovery", "probes", "overfitting")
+    names = ("scores", "differences", "recovery", *ARM_TABLES)
     tables = [read_table(Path(tables_dir) / f"{name}.tsv") for name in names]
     scores, differences, kept = map(main_arm, tables[:3])
     return Results(scores, differences, kept, final_step(scores), *tables[3:])
@@ -237,12 +239,13 @@ def arm_table(results: Results) -> pd.DataFrame:
     table = ends(results)
     probes = results.probes
     probes = probes[(probes["run"] == ALL_RUNS) & (probes["sampling"] == "sampled")]
+    seconds = results.substitutions.groupby("arm")["seconds"].mean()
     rows = []
     for arm in table["arm"].unique():
         own = table[table["arm"] == arm].set_index("quantity")
         last = probes[(probes["arm"] == arm) & (probes["moment"] != "before")]
         last = last[last["step"] == last["step"].max()].set_index("split")
-        effect = own.loc["overfitting"]
+        effect, took = own.loc["overfitting"], seconds.get(arm)
         rows.append(
             {
                 "arm": arm,
@@ -252,6 +255,7 @@ def arm_table(results: Results) -> pd.DataFrame:
                 "overfitting": points_of(effect),
                 "at equal reward": points_of(own.loc["advantage_at_equal_reward"]),
                 "verdict": "–" if pd.isna(effect["verdict"]) else effect["verdict"],
+                "seconds": "–" if pd.isna(took) else f"{took:.1f}",
             }
         )
     return pd.DataFrame(rows)
