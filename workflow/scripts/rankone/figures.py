@@ -769,6 +769,12 @@ def probes(table: pd.DataFrame) -> Figure:
         axes.grid(axis="y")
         accuracy_axis(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    panels[0].legend(
+        ["training problems", "held-out problems"],
+        loc="lower right",
+        frameon=False,
+        fontsize=7,
+    )
     figure.supxlabel("training step", fontsize=8, color="#333333")
     figure.supylabel("mean reward, sampled", fontsize=8, color="#333333")
     return figure
@@ -780,11 +786,11 @@ def probe_lines(
     """One line a problem set: training problems solid, held-out ones dashed."""
     for split, style in PROBE_STYLES.items():
         line = in_order(rows[rows["split"] == split])
+        axes.plot(line["step"], line["reward"], style, color=colour, lw=1.1)
         if band:
             axes.fill_between(
                 line["step"], line["low"], line["high"], color=colour, alpha=0.1, lw=0
             )
-        axes.plot(line["step"], line["reward"], style, color=colour, lw=1.1)
 
 
 def reward_curves(table: pd.DataFrame) -> Figure:
