@@ -8,7 +8,7 @@ import transformers
 import trl
 from transformers import AutoTokenizer
 
-from rankone import interventions, probing, sharing, training
+from rankone import generation, interventions, probing, sharing, training
 from rankone.checkpoints import weight_files, weights_hash
 from rankone.compute import set_up
 from rankone.files import digest, read_jsonl, sha256
@@ -19,7 +19,7 @@ from rankone.study import STATE_COPIES, check_disk
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-CODE = (interventions, probing, sharing, training)
+CODE = (generation, interventions, probing, sharing, training)
 
 
 def main(

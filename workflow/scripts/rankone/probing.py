@@ -8,21 +8,22 @@ the same weights as one that is not.
 
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from transformers import GenerationConfig, TrainerCallback
+from transformers import TrainerCallback
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
-from rankone import interventions
+from rankone import generation, interventions
 from rankone.checkpoints import index, own_weights
 from rankone.errors import UserError
 from rankone.factors import load_factors, save_factors
 from rankone.files import replacing
+from rankone.generation import GREEDY
+from rankone.interventions import Adapters, Weights
 from rankone.problems import is_correct
 from rankone.svd import Factors
 from rankone.updates import describe, locate
@@ -31,7 +32,7 @@ from rankone.variants import random_generator
 logger = logging.getLogger(__name__)
 
 Moment = tuple[int, str]
-GREEDY, SAMPLED = "greedy", "sampled"
+WAYS = ("greedy", "sampled")
 NORM_COLUMNS = ["tensor", "exp_avg_norm", "exp_avg_sq_norm"]
 PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
 
@@ -49,62 +50,29 @@ def moments(settings: dict) -> list[Moment]:
     return found
 
 
-def generation_config(trainer: GRPOTrainer, greedy: bool) -> GenerationConfig:
-    """The sampling of the training's rollouts, or greedy decoding."""
-    args, tokenizer = trainer.args, trainer.processing_class
-    sampling = {
-        "temperature": args.temperature,
-        "top_p": args.top_p,
-        "top_k": args.top_k,
-        "min_p": args.min_p,
-    }
-    return GenerationConfig(
-        max_new_tokens=args.max_completion_length,
-        repetition_penalty=args.repetition_penalty,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=trainer.eos_token_ids,
-        do_sample=not greedy,
-        disable_compile=True,
-        **({} if greedy else sampling),
-    )
-
-
-def batches(prompts: list[str], size: int) -> Iterator[list[str]]:
-    """Prompts in order, `size` at a time."""
-    for start in range(0, len(prompts), size):
-        yield prompts[start : start + size]
-
-
-@torch.no_grad()
 def complete(
     trainer: GRPOTrainer, prompts: list[str], size: int, greedy: bool, seed: int
 ) -> list[str]:
-    """One completion of every prompt, `size` at a time.
-
-    The global random state stays as it was.
-    """
-    tokenizer, device = trainer.processing_class, trainer.accelerator.device
-    config, completions = generation_config(trainer, greedy), []
+    """One completion of every prompt, greedy or sampled as in training."""
+    args = trainer.args
+    names = ("temperature", "top_p", "top_k", "min_p")
     with (
-        torch.random.fork_rng([] if device.type == "cpu" else [device]),
         unwrap_model_for_generation(
             trainer.model_wrapped,
             trainer.accelerator,
-            gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
-            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+            gather_deepspeed3_params=args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
         ) as model,
         trainer.accelerator.autocast(),
     ):
-        torch.manual_seed(seed)
-        for batch in batches(prompts, size):
-            inputs = tokenizer(
-                batch, return_tensors="pt", padding=True, padding_side="left"
-            ).to(device)
-            inputs.pop("token_type_ids", None)
-            tokens = model.generate(**inputs, generation_config=config)
-            new = tokens[:, inputs["input_ids"].shape[1] :]
-            completions += tokenizer.batch_decode(new, skip_special_tokens=True)
-    return completions
+        return generation.complete(
+            *(model, trainer.processing_class, prompts),
+            GREEDY if greedy else {name: getattr(args, name) for name in names},
+            tokens=args.max_completion_length,
+            size=size,
+            seed=seed,
+            repetition_penalty=args.repetition_penalty,
+        )
 
 
 def probe(
@@ -115,10 +83,10 @@ def probe(
     `settings` has `samples` and `batch_size`.
     """
     rows = []
-    for sampling, count in ((GREEDY, 1), (SAMPLED, settings["samples"])):
+    for sampling, count in zip(WAYS, (1, settings["samples"]), strict=True):
         prompts = [row["prompt"] for row in problems for _ in range(count)]
         number = random_generator(seed, sampling).initial_seed()
-        size, greedy = settings["batch_size"], sampling == GREEDY
+        size, greedy = settings["batch_size"], sampling == WAYS[0]
         completions = iter(complete(trainer, prompts, size, greedy, number))
         for row in problems:
             own = [next(completions) for _ in range(count)]
@@ -158,7 +126,7 @@ class Observer(TrainerCallback):
         self.intervention = interventions.make(settings["intervention"])
         self.settings, self.seed = settings["probes"], settings["seed"]
         self.weights = interventions.weights_of(trainer.model, index(base))
-        self.base, self.seconds = base, {"probes": 0.0, "substitution": 0.0}
+        self.seconds = {"probes": 0.0, "substitution": 0.0}
         self.moments = moments(settings)
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
@@ -189,7 +157,7 @@ class Observer(TrainerCallback):
     def observe(self, moment: Moment, optimizer) -> dict[str, Factors]:
         """Measure, and write what was found."""
         begun = time.monotonic()
-        measured = self.decompose() if moment[0] else {}
+        measured = self.decompose() if moment[0] and not sharded(self.trainer) else {}
         decomposed = time.monotonic()
         rows = [
             {"split": split} | row
@@ -271,9 +239,14 @@ class Observer(TrainerCallback):
             self.weights.reference = index([self.reference_file(step)])
 
 
-def check_whole(trainer: GRPOTrainer, weights) -> None:
+def sharded(trainer: GRPOTrainer) -> bool:
+    """Whether a process has only parts of matrices; no update is measured then."""
+    return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+
+
+def check_whole(trainer: GRPOTrainer, weights: Weights | Adapters) -> None:
     """Raise UserError where weights are in parts, or not in float32."""
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+    if sharded(trainer):
         raise UserError(
             "intervention: under FSDP or DeepSpeed no process has whole matrices; "
             "train on one device, or on several with plain data parallelism."

@@ -1,0 +1,73 @@
+"""Completions: their own random numbers, the distribution of the model, greedy."""
+
+import pytest
+import torch
+
+from rankone import generation
+from rankone.generation import GREEDY, Draw
+from tiny import make_model, make_tokenizer
+
+PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None}
+
+
+def draws(scores: torch.Tensor, number: int, sampling: dict) -> torch.Tensor:
+    """How often each token is drawn."""
+    generator = torch.Generator().manual_seed(0)
+    rows = scores.expand(number, -1)
+    found = rows
+    for processor in generation.processors(sampling, generator):
+        found = processor(None, found)
+    return torch.bincount(found.argmax(-1), minlength=scores.numel())
+
+
+def test_tokens_are_drawn_from_the_models_distribution():
+    scores = torch.tensor([0.0, 1.0, -1.0, 2.0, -torch.inf])
+    expected = scores.softmax(0) * 20_000
+    counts = draws(scores, 20_000, PLAIN)
+    assert counts[-1] == 0
+    deviation = (counts - expected)[:-1] / expected[:-1].sqrt()
+    assert deviation.abs().max() < 4
+
+
+def test_a_low_temperature_sharpens_and_top_k_cuts():
+    scores = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    cold = draws(scores, 1000, PLAIN | {"temperature": 0.05})
+    assert cold[3] == 1000
+    assert (draws(scores, 1000, PLAIN | {"top_k": 2})[:2] == 0).all()
+    assert (draws(scores, 1000, PLAIN | {"top_p": 0.5})[:3] == 0).all()
+    assert (draws(scores, 1000, PLAIN | {"min_p": 0.3})[:2] == 0).all()
+
+
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-24])
+def test_the_ends_of_the_distribution_are_tokens(number, monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, number))
+    drawn = Draw(torch.Generator())(None, torch.zeros(1, 7))
+    assert drawn.isfinite().sum() == 1
+
+
+def complete(sampling, prompts, size=4, seed=0):
+    return generation.complete(
+        *(make_model(), make_tokenizer(), prompts, sampling),
+        **{"tokens": 4, "size": size, "seed": seed},
+    )
+
+
+def test_greedy_completions_do_not_depend_on_the_seed_or_the_batch():
+    prompts = [f"{i} + 1 =" for i in range(6)]
+    assert complete(GREEDY, prompts) == complete(GREEDY, prompts, size=6, seed=1)
+
+
+def test_samples_depend_on_the_seed_and_leave_the_global_state_alone():
+    prompts = ["1 + 1 ="] * 8
+    before = torch.get_rng_state()
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    model, tokenizer = make_model(), make_tokenizer()
+    torch.set_rng_state(state)
+    options = {"tokens": 4, "size": 8}
+    first = generation.complete(model, tokenizer, prompts, PLAIN, seed=0, **options)
+    assert torch.equal(torch.get_rng_state(), state)
+    again = generation.complete(model, tokenizer, prompts, PLAIN, seed=0, **options)
+    other = generation.complete(model, tokenizer, prompts, PLAIN, seed=1, **options)
+    assert first == again and first != other and len(set(first)) > 1
+    torch.set_rng_state(before)

@@ -1,0 +1,105 @@
+"""Completions of prompts with random numbers of their own."""
+
+from collections.abc import Iterator
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+GREEDY: dict = {}
+
+
+class Draw(LogitsProcessor):
+    """Draws the next token by inverting the distribution function.
+
+    It needs one random number a row. torch.multinomial draws one for each token of the
+    vocabulary, on a CPU one after another: nearly half of a small model's generation.
+    The global random state is not used. The drawn token alone keeps a finite score.
+    """
+
+    def __init__(self, generator: torch.Generator):
+        self.generator = generator
+
+    def __call__(self, input_ids, scores):
+        cumulative = scores.float().softmax(-1).cumsum(-1)
+        numbers = torch.rand(
+            len(scores), 1, generator=self.generator, device=scores.device
+        )
+        # The last entry is 1 up to rounding.
+        tokens = torch.searchsorted(cumulative, numbers * cumulative[:, -1:])
+        nothing = torch.full_like(scores, -torch.inf)
+        return nothing.scatter_(1, tokens.clamp(max=scores.shape[1] - 1), 0.0)
+
+
+def processors(sampling: dict, generator: torch.Generator) -> LogitsProcessorList:
+    """What makes scores into a token: `temperature`, `top_k`, `top_p`, `min_p`.
+
+    GREEDY, the empty mapping, takes the best token.
+    """
+    if not sampling:
+        return LogitsProcessorList()
+    found = [TemperatureLogitsWarper(float(sampling["temperature"]))]
+    if top_k := sampling.get("top_k"):
+        found.append(TopKLogitsWarper(top_k))
+    if (top_p := sampling.get("top_p") or 1.0) < 1:
+        found.append(TopPLogitsWarper(top_p))
+    if min_p := sampling.get("min_p"):
+        found.append(MinPLogitsWarper(min_p))
+    return LogitsProcessorList([*found, Draw(generator)])
+
+
+def batches(prompts: list[str], size: int) -> Iterator[list[str]]:
+    """Prompts in order, `size` at a time."""
+    for start in range(0, len(prompts), size):
+        yield prompts[start : start + size]
+
+
+@torch.no_grad()
+def complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[str],
+    sampling: dict,
+    *,
+    tokens: int,
+    size: int,
+    seed: int,
+    repetition_penalty: float = 1.0,
+) -> list[str]:
+    """One completion of every prompt, `size` prompts together, of at most `tokens`.
+
+    `sampling` is as in processors(). Completions end with the model's own end tokens.
+    The same prompts, sizes and seed give the same completions.
+    """
+    generator = torch.Generator(model.device).manual_seed(seed)
+    config = GenerationConfig(
+        max_new_tokens=tokens,
+        do_sample=False,
+        repetition_penalty=repetition_penalty,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=model.generation_config.eos_token_id,
+        disable_compile=True,
+    )
+    found = []
+    for batch in batches(prompts, size):
+        inputs = tokenizer(
+            batch, return_tensors="pt", padding=True, padding_side="left"
+        ).to(model.device)
+        inputs.pop("token_type_ids", None)
+        output = model.generate(
+            **inputs,
+            generation_config=config,
+            logits_processor=processors(sampling, generator),
+        )
+        new = output[:, inputs["input_ids"].shape[1] :]
+        found += tokenizer.batch_decode(new, skip_special_tokens=True)
+    return found
