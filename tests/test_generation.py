@@ -71,3 +71,12 @@ def test_samples_depend_on_the_seed_and_leave_the_global_state_alone():
     other = generation.complete(model, tokenizer, prompts, PLAIN, seed=1, **options)
     assert first == again and first != other and len(set(first)) > 1
     torch.set_rng_state(before)
+
+
+def test_a_completion_ends_with_its_line():
+    model, tokenizer = make_model(), make_tokenizer()
+    generation.stop_at_newline(model, tokenizer)
+    assert model.generation_config.eos_token_id == [
+        tokenizer.convert_tokens_to_ids("\n"),
+        tokenizer.eos_token_id,
+    ]

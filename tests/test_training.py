@@ -69,15 +69,6 @@ def test_arguments_that_trl_refuses_are_explained(tmp_path):
         training.arguments({"num_generations": 3}, schedule, 0, tmp_path)
 
 
-def test_a_completion_ends_with_its_line():
-    model, tokenizer = make_model(), make_tokenizer()
-    training.stop_at_newline(model, tokenizer)
-    assert model.generation_config.eos_token_id == [
-        tokenizer.convert_tokens_to_ids("\n"),
-        tokenizer.eos_token_id,
-    ]
-
-
 @pytest.fixture
 def base(tmp_path):
     return weight_files(save_model(tmp_path / "model"))

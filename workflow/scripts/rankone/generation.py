@@ -15,7 +15,18 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from rankone.errors import UserError
+from rankone.problems import STOP
+
 GREEDY: dict = {}
+
+
+def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the end of a line end a completion, in training as in evaluation."""
+    newline = tokenizer.encode(STOP, add_special_tokens=False)
+    if len(newline) != 1:
+        raise UserError(f"The tokenizer needs {len(newline)} tokens for a line's end.")
+    model.generation_config.eos_token_id = [*newline, tokenizer.eos_token_id]
 
 
 class Draw(LogitsProcessor):

@@ -31,7 +31,8 @@ from rankone.checkpoints import export, index
 from rankone.compute import has_bfloat16
 from rankone.errors import UserError
 from rankone.files import digest, replacing
-from rankone.problems import STOP, is_correct
+from rankone.generation import stop_at_newline
+from rankone.problems import is_correct
 from rankone.updates import MODULES, read_update
 
 logger = logging.getLogger(__name__)
@@ -88,14 +89,6 @@ def lora_config(lora: dict) -> LoraConfig:
 def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
     """The verifier as a reward: 1 for the exact answer, else 0."""
     return [float(is_correct(c, a)) for c, a in zip(completions, answer, strict=True)]
-
-
-def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the end of a line end a completion, in training as in evaluation."""
-    newline = tokenizer.encode(STOP, add_special_tokens=False)
-    if len(newline) != 1:
-        raise UserError(f"The tokenizer needs {len(newline)} tokens for a line's end.")
-    model.generation_config.eos_token_id = [*newline, tokenizer.eos_token_id]
 
 
 class EpochSampler(RepeatSampler):
