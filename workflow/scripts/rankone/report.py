@@ -226,12 +226,11 @@ def overfitting_sentence(results: Results) -> str:
     return f"Implicit reward overfitting is {'; '.join(parts)}."
 
 
-def points_of(row: pd.Series) -> str:
+def points_of(row: pd.Series, unit: str = f"{NBSP}points") -> str:
     """A difference of rewards in points with its interval; a dash if undefined."""
     if pd.isna(row["value"]):
         return "–"
-    value = _rounded(row["value"], 1, "+")
-    return f"{value}{NBSP}points {bounds(row, 1)}"
+    return f"{_rounded(row['value'], 1, '+')}{unit} {bounds(row, 1)}"
 
 
 def arm_table(results: Results) -> pd.DataFrame:
@@ -252,8 +251,8 @@ def arm_table(results: Results) -> pd.DataFrame:
                 "recipe": variant_label(effect["recipe"]),
                 "training": percent(last.loc["train_probe"], "reward"),
                 "held-out": percent(last.loc["held_out"], "reward"),
-                "overfitting": points_of(effect),
-                "at equal reward": points_of(own.loc["advantage_at_equal_reward"]),
+                "overfitting": points_of(effect, ""),
+                "at equal reward": points_of(own.loc["advantage_at_equal_reward"], ""),
                 "verdict": "–" if pd.isna(effect["verdict"]) else effect["verdict"],
                 "seconds": "–" if pd.isna(took) else f"{took:.1f}",
             }
