@@ -1,13 +1,18 @@
 """Estimands of implicit reward overfitting: planted truth is found, noise is not."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from rankone.figures import draw
 from rankone.overfitting import overfitting_table, probe_table, substitution_table
+from rankone.probing import gather_updates
 from rankone.recipes import parse
 from rankone.svd import leading
+from rankone.tables import with_arms
 from rankone.variants import change
 from rankone.verdicts import CONTRADICTED, NULL_COMPATIBLE, SUPPORTED
 from synthetic import update_rows
@@ -158,3 +163,12 @@ def test_the_energy_that_a_substitution_removes_is_measured():
     assert removed[table["moment"] == "after"].tolist() == [0.75, 0.75]
     assert removed[table["moment"] != "after"].isna().all()
     assert table["seconds"].dropna().tolist() == [0.5, 0.7]
+
+
+def test_a_run_whose_updates_were_not_measured_has_an_empty_table():
+    """Sharded training: no process has whole matrices."""
+    empty = gather_updates(Path(), "full-seed0", [(0, "step")])
+    metrics = pd.DataFrame({"run": ["full-seed0"], "step": 1})
+    table = substitution_table(empty, metrics.assign(substitution_seconds=0.0))
+    assert table.empty and "energy_removed" in table
+    assert len(draw("substitutions", with_arms(table, ["full"])).axes) == 0

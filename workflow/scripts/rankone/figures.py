@@ -879,6 +879,8 @@ def arm_interval(axes: Axes, row: pd.Series, position: int) -> None:
 def substitutions(table: pd.DataFrame) -> Figure:
     """Norm of all updates against the step: what is taken away, and what comes back."""
     arms = arms_of(table)
+    if not arms:
+        return message("The updates were not measured during training.")
     figure, panels = arm_panels(arms)
     for axes, arm in zip(panels, arms, strict=True):
         own = table[table["arm"] == arm]

@@ -34,6 +34,10 @@ OVERFITTING_COLUMNS = [
     *("arm", "recipe", "role", "step", "moment", "sampling", "test", "quantity"),
     *("n", "runs", "value", "low", "high", "verdict", "rule"),
 ]
+SUBSTITUTION_COLUMNS = [
+    *("run", "step", "moment", "norm", "norm_share", "cosine_left", "cosine_right"),
+    *("exp_avg_norm", "exp_avg_sq_norm"),
+]
 OVERFITTING, TRAIN_LOSS, TEST_LOSS = "overfitting", "train_loss", "test_loss"
 RATIO, ADVANTAGE = "generalisation_ratio", "advantage_at_equal_reward"
 
@@ -313,11 +317,11 @@ def substitution_table(updates: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataF
         row |= {"norm": root_sum(cell["frobenius_norm"])}
         row |= {"norm_share": cell["norm_share"].median()}
         for side in ("cosine_left", "cosine_right"):
-            row[side] = clear[side].median() if side in clear else np.nan
+            row[side] = clear[side].median()
         for name in ("exp_avg_norm", "exp_avg_sq_norm"):
             row[name] = root_sum(cell[name])
         rows.append(row)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=SUBSTITUTION_COLUMNS)
     order = table["moment"].map({"before": 0, "step": 0, "after": 1})
     table = table.assign(order=order).sort_values(["run", "step", "order"])
     table = table.drop(columns="order").reset_index(drop=True)

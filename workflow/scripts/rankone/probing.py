@@ -34,6 +34,12 @@ logger = logging.getLogger(__name__)
 Moment = tuple[int, str]
 WAYS = ("greedy", "sampled")
 NORM_COLUMNS = ["tensor", "exp_avg_norm", "exp_avg_sq_norm"]
+UPDATE_COLUMNS = [
+    *("run", "step", "moment", "layer", "module", "tensor", "rows", "columns"),
+    *("frobenius_norm", "sigma_1", "norm_share", "energy_share", "stable_rank"),
+    *("relative_gap", "residual", "identifiable", *NORM_COLUMNS[1:]),
+    *("cosine_left", "cosine_right"),
+]
 PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
 
 
@@ -306,7 +312,7 @@ def gather_updates(folder: Path, run: str, wanted: list[Moment]) -> pd.DataFrame
             turned = cosines(factors, before[name]) if before else {}
             rows.append(key | describe(factors, None) | dict(norms.loc[name]) | turned)
         before = now
-    return pd.DataFrame(rows).drop(columns="effective_rank", errors="ignore")
+    return pd.DataFrame(rows, columns=UPDATE_COLUMNS)
 
 
 def cosines(now: Factors, before: Factors) -> dict[str, float]:
