@@ -1,13 +1,11 @@
 """Decompose the updates of one exported step: factors, statistics, singular values."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import safetensors
 import torch
-from tqdm import tqdm
 
 from rankone import updates
 from rankone.checkpoints import check_match, index, metadata, weight_files
@@ -20,29 +18,6 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 KEPT = ("global", "float32")  # the factors from which variants are made
-
-
-def decompositions(
-    files: tuple, settings: dict, label: str
-) -> Iterator[tuple[dict, updates.Factors, torch.Tensor | None]]:
-    """Key, factors and singular values of every update and view of every matrix."""
-    base, trained, before = files
-    names = sorted(filter(updates.locate, base))
-    for name in tqdm(names, desc=label, mininterval=1):
-        layer, module = updates.locate(name)
-        for kind in settings["updates"]:
-            for view in settings["views"]:
-                key = {"update": kind, "view": view, "layer": layer, "module": module}
-                yield (
-                    key | {"tensor": name},
-                    *updates.decompose(
-                        *(base, trained, name, settings["rank"]),
-                        before=before if kind == "local" else None,
-                        dtype=updates.VIEWS[view],
-                        spectrum=settings["spectra"],
-                        device=device(),
-                    ),
-                )
 
 
 def main(
@@ -65,8 +40,9 @@ def main(
     trained = index([Path(checkpoint)])
     before = index([Path(previous)] if previous else [])
     check_match(base, trained, checkpoint)
-    for key, factors, values in decompositions(
-        (base, trained, before), settings, f"{run} step {step}"
+    files, label = (base, trained, before), f"{run} step {step}"
+    for key, factors, values in updates.decompositions(
+        files, settings, label, device()
     ):
         keys.append({"run": run, "step": step} | key)
         matrices.append(keys[-1] | updates.describe(factors, values))

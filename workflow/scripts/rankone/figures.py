@@ -532,6 +532,28 @@ def module_order(modules: Iterable[str]) -> list[str]:
     )
 
 
+def panel_grid(
+    count: int, *, columns: int = 3, height: float = 1.75
+) -> tuple[Figure, list[Axes]]:
+    """So many panels in rows of at most `columns`, with common axes."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(WIDTH, 0.4 + height * rows),
+    )
+    found = list(grid.flat)
+    for axes in found[count:]:
+        axes.remove()
+    for axes in found[max(count - columns, 0) : count]:
+        axes.tick_params(labelbottom=True)
+    return figure, found[:count]
+
+
 def spectra(table: pd.DataFrame) -> Figure:
     """Singular values of updates over the Frobenius norm, per module, final step."""
     table = as_trained(table)
@@ -540,23 +562,10 @@ def spectra(table: pd.DataFrame) -> Figure:
     share = table["sigma"] / table["frobenius_norm"]
     table = table.assign(share=share.where(table["frobenius_norm"] > 0))
     modules = module_order(table["module"])
-    columns = min(4, len(modules))
-    rows = -(-len(modules) // columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        figsize=(WIDTH, 0.5 + 1.6 * rows),
-    )
-    for axes, module in zip(grid.flat, modules, strict=False):
+    figure, grid = panel_grid(len(modules), columns=4, height=1.6)
+    for axes, module in zip(grid, modules, strict=True):
         spectrum_panel(axes, table[table["module"] == module])
         axes.set_title(module)
-    for axes in list(grid.flat)[len(modules) :]:
-        axes.remove()
-    for axes in grid.flat[max(len(modules) - columns, 0) : len(modules)]:
-        axes.tick_params(labelbottom=True)
     figure.supxlabel("index of the singular value", fontsize=8, color="#333333")
     figure.supylabel("singular value / Frobenius norm", fontsize=8, color="#333333")
     return figure
@@ -725,26 +734,6 @@ def arms_of(table: pd.DataFrame) -> list[str]:
     return [arm for arm in table["arm"].unique() if arm != BASE]
 
 
-def arm_panels(arms: list[str], height: float = 1.75) -> tuple[Figure, list[Axes]]:
-    """A panel for each arm, three in a row, with common axes."""
-    columns = min(3, len(arms))
-    rows = -(-len(arms) // columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        figsize=(WIDTH, 0.4 + height * rows),
-    )
-    panels = list(grid.flat)
-    for axes in panels[len(arms) :]:
-        axes.remove()
-    for axes in panels[max(len(arms) - columns, 0) : len(arms)]:
-        axes.tick_params(labelbottom=True)
-    return figure, panels[: len(arms)]
-
-
 def sampled_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
     """Rewards of sampled answers, all runs of an arm together; None without pairs."""
     table = table[(table["run"] == ALL_RUNS) & (table["sampling"] == "sampled")]
@@ -757,8 +746,8 @@ def probes(table: pd.DataFrame) -> Figure:
     if table is None:
         return message(NOT_PROBED)
     arms = arms_of(table)
-    figure, panels = arm_panels(arms)
-    for axes, arm in zip(panels, arms, strict=True):
+    figure, grid = panel_grid(len(arms))
+    for axes, arm in zip(grid, arms, strict=True):
         own = table[table["arm"] == arm]
         if arm != arms[0]:
             probe_lines(axes, table[table["arm"] == arms[0]], GREY, band=False)
@@ -769,7 +758,7 @@ def probes(table: pd.DataFrame) -> Figure:
         axes.grid(axis="y")
         accuracy_axis(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    panels[0].legend(
+    grid[0].legend(
         ["training problems", "held-out problems"],
         loc="lower right",
         frameon=False,
@@ -802,8 +791,8 @@ def reward_curves(table: pd.DataFrame) -> Figure:
     arms = arms_of(table)
     if len(arms) == 1:
         return message(NO_INTERVENTION)
-    figure, panels = arm_panels(arms[1:], 2.0)
-    for axes, arm in zip(panels, arms[1:], strict=True):
+    figure, grid = panel_grid(len(arms) - 1, height=2.0)
+    for axes, arm in zip(grid, arms[1:], strict=True):
         curve(axes, table[table["arm"] == arms[0]], GREY)
         curve(axes, table[table["arm"] == arm], COLOURS["rank1"])
         axes.axline((0.5, 0.5), slope=1, color=GREY, lw=0.6, ls=":", zorder=0)
@@ -881,8 +870,8 @@ def substitutions(table: pd.DataFrame) -> Figure:
     arms = arms_of(table)
     if not arms:
         return message("The updates were not measured during training.")
-    figure, panels = arm_panels(arms)
-    for axes, arm in zip(panels, arms, strict=True):
+    figure, grid = panel_grid(len(arms))
+    for axes, arm in zip(grid, arms, strict=True):
         own = table[table["arm"] == arm]
         for _, rows in own.groupby("run"):
             rows = in_order(rows)

@@ -45,19 +45,7 @@ RATIO, ADVANTAGE = "generalisation_ratio", "advantage_at_equal_reward"
 Place = tuple[str, int, str]  # arm, step, moment
 
 
-@dataclass(frozen=True)
-class Rewards:
-    """Mean rewards of every problem: split -> (runs, moments, problems).
-
-    `moments` are (arm, step, moment) in the order of the second axis.
-    """
-
-    moments: list[Place]
-    splits: dict[str, np.ndarray]
-
-    def take(self, splits: Sequence[str]) -> list[np.ndarray]:
-        """The arrays of several splits."""
-        return [self.splits[split] for split in splits]
+Rewards = dict[str, np.ndarray]  # split -> (runs, moments, problems)
 
 
 def role(recipe: str | None) -> str:
@@ -79,7 +67,10 @@ def shared_seeds(probes: pd.DataFrame, arms: Sequence[str]) -> list[str]:
 
 
 def rewards(probes: pd.DataFrame, moments: Sequence[Place], sampling: str) -> Rewards:
-    """Rewards of the runs with the seeds that all arms of `moments` share."""
+    """Mean reward of each problem at these moments, in their order.
+
+    Of the runs with the seeds that all their arms share.
+    """
     probes = probes[probes["sampling"] == sampling]
     seeds = shared_seeds(probes, sorted({arm for arm, *_ in moments}))
     splits = {}
@@ -93,7 +84,7 @@ def rewards(probes: pd.DataFrame, moments: Sequence[Place], sampling: str) -> Re
                 for seed in seeds
             ]
         ).astype(float)
-    return Rewards(list(moments), splits)
+    return splits
 
 
 def with_rewards(probes: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +137,7 @@ class Contrast:
 
 def contrast(found: Rewards, test: str, seed: int, draws: int = DRAWS) -> Contrast:
     """What the second of two moments lost against the first, paired by problem."""
-    strata = found.take([TRAIN, test])
+    strata = [found[TRAIN], found[test]]
     observed, drawn = resample(strata, np.random.default_rng(seed), draws)
     lost, losses = observed[:, 0] - observed[:, 1], drawn[..., 0] - drawn[..., 1]
     sizes = [stratum.shape[2] for stratum in strata]
@@ -163,7 +154,7 @@ def ratio(found: Rewards, test: str, seed: int, draws: int = DRAWS) -> Estimate 
 
     None unless the gain on training problems is above zero with its interval.
     """
-    strata = found.take([TRAIN, test])
+    strata = [found[TRAIN], found[test]]
     observed, drawn = resample(strata, np.random.default_rng(seed), draws)
     gain, gains = observed[:, -1] - observed[:, 0], drawn[..., -1] - drawn[..., 0]
     if percentile(gain[0], gains[0]).low <= 0:
@@ -180,7 +171,7 @@ def advantage(
     reward) is interpolated, never extrapolated. The mean is over the arm's moments
     after the start that lie within it; None where there are none.
     """
-    strata = found.take([TRAIN, test])
+    strata = [found[TRAIN], found[test]]
     observed, drawn = resample(strata, np.random.default_rng(seed), draws)
     value = mean_advantage(*observed, cut)
     if np.isnan(value):

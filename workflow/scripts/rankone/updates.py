@@ -1,10 +1,12 @@
 """Updates of weight matrices: which tensors, how they are read, what they say."""
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from rankone.checkpoints import Handles, read
 from rankone.recipes import MODULES
@@ -90,6 +92,33 @@ def decompose(
     update = read_update(base, trained, name, before, dtype).to(device)
     values = singular_values(update)[0].cpu() if spectrum else None
     return leading(update, rank), values
+
+
+def decompositions(
+    files: tuple[Handles, Handles, Handles],
+    settings: dict,
+    label: str,
+    device: torch.device | str = "cpu",
+) -> Iterator[tuple[dict, Factors, torch.Tensor | None]]:
+    """Key, factors and singular values of every update and view of every matrix.
+
+    `files` are of the base, a checkpoint and the one before; `settings` are the
+    config's `decompose`, `label` is for the progress bar.
+    """
+    base, trained, before = files
+    for name in tqdm(sorted(filter(locate, base)), desc=label, mininterval=1):
+        layer, module = locate(name)
+        for kind in settings["updates"]:
+            for view in settings["views"]:
+                key = {"update": kind, "view": view, "layer": layer, "module": module}
+                found = decompose(
+                    *(base, trained, name, settings["rank"]),
+                    before=before if kind == "local" else None,
+                    dtype=VIEWS[view],
+                    spectrum=settings["spectra"],
+                    device=device,
+                )
+                yield key | {"tensor": name}, *found
 
 
 def stable_rank(sigma: torch.Tensor, norm: float) -> float:
