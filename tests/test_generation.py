@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rankone import generation
-from rankone.generation import GREEDY, Draw
+from rankone.generation import Draw
 from tiny import make_model, make_tokenizer
 
 PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None}
@@ -14,8 +14,8 @@ def draws(scores: torch.Tensor, number: int, sampling: dict) -> torch.Tensor:
     """How often each token is drawn."""
     generator = torch.Generator().manual_seed(0)
     rows = scores.expand(number, -1)
-    found = rows
-    for processor in generation.processors(sampling, generator):
+    found, greedy = rows, torch.zeros(number, dtype=torch.bool)
+    for processor in generation.processors(sampling, generator, greedy):
         found = processor(None, found)
     return torch.bincount(found.argmax(-1), minlength=scores.numel())
 
@@ -41,20 +41,28 @@ def test_a_low_temperature_sharpens_and_top_k_cuts():
 @pytest.mark.parametrize("number", [0.0, 1 - 2**-24])
 def test_the_ends_of_the_distribution_are_tokens(number, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, number))
-    drawn = Draw(torch.Generator())(None, torch.zeros(1, 7))
+    drawn = Draw(torch.Generator(), torch.tensor([False]))(None, torch.zeros(1, 7))
     assert drawn.isfinite().sum() == 1
 
 
-def complete(sampling, prompts, size=4, seed=0):
+def test_greedy_rows_get_the_best_token_whatever_is_drawn():
+    scores = torch.tensor([[0.0, 0.1, 0.0]]).expand(600, -1)
+    greedy = torch.arange(600) % 2 == 0
+    tokens = Draw(torch.Generator().manual_seed(0), greedy)(None, scores).argmax(-1)
+    assert (tokens[greedy] == 1).all()
+    assert set(tokens[~greedy].tolist()) == {0, 1, 2}
+
+
+def complete(prompts, size=4, seed=0):
     return generation.complete(
-        *(make_model(), make_tokenizer(), prompts, sampling),
+        *(make_model(), make_tokenizer(), prompts, [True] * len(prompts), PLAIN),
         **{"tokens": 4, "size": size, "seed": seed},
     )
 
 
 def test_greedy_completions_do_not_depend_on_the_seed_or_the_batch():
     prompts = [f"{i} + 1 =" for i in range(6)]
-    assert complete(GREEDY, prompts) == complete(GREEDY, prompts, size=6, seed=1)
+    assert complete(prompts) == complete(prompts, size=6, seed=1)
 
 
 def test_samples_depend_on_the_seed_and_leave_the_global_state_alone():
@@ -65,10 +73,11 @@ def test_samples_depend_on_the_seed_and_leave_the_global_state_alone():
     model, tokenizer = make_model(), make_tokenizer()
     torch.set_rng_state(state)
     options = {"tokens": 4, "size": 8}
-    first = generation.complete(model, tokenizer, prompts, PLAIN, seed=0, **options)
+    asked = model, tokenizer, prompts, [False] * 8, PLAIN
+    first = generation.complete(*asked, seed=0, **options)
     assert torch.equal(torch.get_rng_state(), state)
-    again = generation.complete(model, tokenizer, prompts, PLAIN, seed=0, **options)
-    other = generation.complete(model, tokenizer, prompts, PLAIN, seed=1, **options)
+    again = generation.complete(*asked, seed=0, **options)
+    other = generation.complete(*asked, seed=1, **options)
     assert first == again and first != other and len(set(first)) > 1
     torch.set_rng_state(before)
 

@@ -218,7 +218,7 @@ CRASHES = [
     (interventions.Weights, "put", 1),  # before the first matrix
     (interventions.Weights, "put", 20),  # in the middle of the second substitution
     (interventions, "reform", 7),
-    (probing, "probe", 5),
+    (probing, "probe", 3),
     (probing, "save_factors", 4),
     (training.Exporter, "on_step_end", 5),
 ]

@@ -1,6 +1,6 @@
 """Completions of prompts with random numbers of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import (
@@ -18,8 +18,6 @@ from transformers import (
 from rankone.errors import UserError
 from rankone.problems import STOP
 
-GREEDY: dict = {}
-
 
 def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the end of a line end a completion, in training as in evaluation."""
@@ -34,11 +32,12 @@ class Draw(LogitsProcessor):
 
     It needs one random number a row. torch.multinomial draws one for each token of the
     vocabulary, on a CPU one after another: nearly half of a small model's generation.
-    The global random state is not used. The drawn token alone keeps a finite score.
+    The global random state is not used. The drawn token alone keeps a finite score: the
+    best one in rows where `greedy` [B] is true.
     """
 
-    def __init__(self, generator: torch.Generator):
-        self.generator = generator
+    def __init__(self, generator: torch.Generator, greedy: torch.Tensor):
+        self.generator, self.greedy = generator, greedy
 
     def __call__(self, input_ids, scores):
         cumulative = scores.float().softmax(-1).cumsum(-1)
@@ -47,17 +46,20 @@ class Draw(LogitsProcessor):
         )
         # The last entry is 1 up to rounding.
         tokens = torch.searchsorted(cumulative, numbers * cumulative[:, -1:])
+        tokens = tokens.clamp(max=scores.shape[1] - 1)
+        best = scores.argmax(-1, keepdim=True)
         nothing = torch.full_like(scores, -torch.inf)
-        return nothing.scatter_(1, tokens.clamp(max=scores.shape[1] - 1), 0.0)
+        tokens = torch.where(self.greedy[:, None], best, tokens)
+        return nothing.scatter_(1, tokens, 0.0)
 
 
-def processors(sampling: dict, generator: torch.Generator) -> LogitsProcessorList:
+def processors(
+    sampling: dict, generator: torch.Generator, greedy: torch.Tensor
+) -> LogitsProcessorList:
     """What makes scores into a token: `temperature`, `top_k`, `top_p`, `min_p`.
 
-    GREEDY, the empty mapping, takes the best token.
+    Rows where `greedy` [B] is true get the best token.
     """
-    if not sampling:
-        return LogitsProcessorList()
     found = [TemperatureLogitsWarper(float(sampling["temperature"]))]
     if top_k := sampling.get("top_k"):
         found.append(TopKLogitsWarper(top_k))
@@ -65,13 +67,13 @@ def processors(sampling: dict, generator: torch.Generator) -> LogitsProcessorLis
         found.append(TopPLogitsWarper(top_p))
     if min_p := sampling.get("min_p"):
         found.append(MinPLogitsWarper(min_p))
-    return LogitsProcessorList([*found, Draw(generator)])
+    return LogitsProcessorList([*found, Draw(generator, greedy)])
 
 
-def batches(prompts: list[str], size: int) -> Iterator[list[str]]:
-    """Prompts in order, `size` at a time."""
-    for start in range(0, len(prompts), size):
-        yield prompts[start : start + size]
+def batches(rows: Sequence, size: int) -> Iterator[Sequence]:
+    """Rows in order, `size` at a time."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 @torch.no_grad()
@@ -79,6 +81,7 @@ def complete(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
+    greedy: list[bool],
     sampling: dict,
     *,
     tokens: int,
@@ -88,8 +91,9 @@ def complete(
 ) -> list[str]:
     """One completion of every prompt, `size` prompts together, of at most `tokens`.
 
-    `sampling` is as in processors(). Completions end with the model's own end tokens.
-    The same prompts, sizes and seed give the same completions.
+    `greedy` says of each whether the best tokens or random ones are taken; `sampling`
+    is as in processors(). Completions end with the model's own end tokens. The same
+    prompts, sizes and seed give the same completions.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     config = GenerationConfig(
@@ -101,15 +105,18 @@ def complete(
         disable_compile=True,
     )
     found = []
-    for batch in batches(prompts, size):
+    for batch in batches(list(zip(prompts, greedy, strict=True)), size):
+        texts, best = zip(*batch, strict=True)
         inputs = tokenizer(
-            batch, return_tensors="pt", padding=True, padding_side="left"
+            list(texts), return_tensors="pt", padding=True, padding_side="left"
         ).to(model.device)
         inputs.pop("token_type_ids", None)
         output = model.generate(
             **inputs,
             generation_config=config,
-            logits_processor=processors(sampling, generator),
+            logits_processor=processors(
+                sampling, generator, torch.tensor(best, device=model.device)
+            ),
         )
         new = output[:, inputs["input_ids"].shape[1] :]
         found += tokenizer.batch_decode(new, skip_special_tokens=True)

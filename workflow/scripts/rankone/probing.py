@@ -22,7 +22,6 @@ from rankone.checkpoints import index, own_weights
 from rankone.errors import UserError
 from rankone.factors import load_factors, save_factors
 from rankone.files import replacing
-from rankone.generation import GREEDY
 from rankone.interventions import Adapters, Weights
 from rankone.problems import is_correct
 from rankone.svd import Factors
@@ -57,9 +56,9 @@ def moments(settings: dict) -> list[Moment]:
 
 
 def complete(
-    trainer: GRPOTrainer, prompts: list[str], size: int, greedy: bool, seed: int
+    trainer: GRPOTrainer, prompts: list[str], greedy: list[bool], size: int, seed: int
 ) -> list[str]:
-    """One completion of every prompt, greedy or sampled as in training."""
+    """One completion of every prompt: the best one, or one sampled as in training."""
     args = trainer.args
     names = ("temperature", "top_p", "top_k", "min_p")
     with (
@@ -72,8 +71,8 @@ def complete(
         trainer.accelerator.autocast(),
     ):
         return generation.complete(
-            *(model, trainer.processing_class, prompts),
-            GREEDY if greedy else {name: getattr(args, name) for name in names},
+            *(model, trainer.processing_class, prompts, greedy),
+            {name: getattr(args, name) for name in names},
             tokens=args.max_completion_length,
             size=size,
             seed=seed,
@@ -82,24 +81,36 @@ def complete(
 
 
 def probe(
-    trainer: GRPOTrainer, problems: list[dict], settings: dict, seed: str
+    trainer: GRPOTrainer, problems: dict[str, list[dict]], settings: dict, seed: str
 ) -> list[dict]:
-    """Correct answers to every problem: one greedy, and some at random.
+    """Correct answers to every problem of every split: one greedy, some at random.
 
-    `settings` has `samples` and `batch_size`.
+    `settings` has `samples` and `batch_size`. All are answered together, so that the
+    weights are cast once and a problem's prompt is computed once.
     """
-    rows = []
-    for sampling, count in zip(WAYS, (1, settings["samples"]), strict=True):
-        prompts = [row["prompt"] for row in problems for _ in range(count)]
-        number = random_generator(seed, sampling).initial_seed()
-        size, greedy = settings["batch_size"], sampling == WAYS[0]
-        completions = iter(complete(trainer, prompts, size, greedy, number))
-        for row in problems:
-            own = [next(completions) for _ in range(count)]
-            correct = sum(is_correct(text, row["answer"]) for text in own)
-            key = {"problem": row["id"], "sampling": sampling}
-            rows.append(key | {"correct": correct, "samples": count})
-    return rows
+    counts = dict(zip(WAYS, (1, settings["samples"]), strict=True))
+    keys = [
+        ({"split": split, "problem": row["id"], "sampling": way}, row, way)
+        for split, rows in problems.items()
+        for row in rows
+        for way in WAYS
+    ]
+    each = [
+        (row["prompt"], way == WAYS[0])
+        for _, row, way in keys
+        for _ in range(counts[way])
+    ]
+    prompts, greedy = map(list, zip(*each, strict=True))
+    number = random_generator(seed, "probe").initial_seed()
+    completions = iter(
+        complete(trainer, prompts, greedy, settings["batch_size"], number)
+    )
+    found = []
+    for key, row, way in keys:
+        own = [next(completions) for _ in range(counts[way])]
+        correct = sum(is_correct(text, row["answer"]) for text in own)
+        found.append(key | {"correct": correct, "samples": counts[way]})
+    return found
 
 
 def first(factors: Factors) -> Factors:
@@ -165,13 +176,9 @@ class Observer(TrainerCallback):
         begun = time.monotonic()
         measured = self.decompose() if moment[0] and not sharded(self.trainer) else {}
         decomposed = time.monotonic()
-        rows = [
-            {"split": split} | row
-            for split, problems in self.problems.items()
-            for row in probe(
-                self.trainer, problems, self.settings, f"{self.seed}:{moment}:{split}"
-            )
-        ]
+        rows = probe(
+            self.trainer, self.problems, self.settings, f"{self.seed}:{moment}"
+        )
         self.seconds["probes"] += time.monotonic() - decomposed
         self.seconds["substitution"] += (decomposed - begun) * (moment[1] != "step")
         if self.trainer.accelerator.is_main_process:
