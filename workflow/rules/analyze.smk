@@ -29,7 +29,8 @@ rule analyze:
     resources:
         mem_mb=2000,
     params:
-        **config["analyze"],
+        draws=config["analyze"]["draws"],
+        seed=config["analyze"]["seed"],
         arms={name: recipe(arm) for name, arm in config["arms"].items()},
     message:
         "Making the tables"

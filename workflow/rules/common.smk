@@ -40,6 +40,9 @@ EXAMINED = [
     for run, settings in RUNS.items()
     for step in (STEPS[-1:] if settings["intervention"] else STEPS)
 ]
+# Runs without an intervention, whose whole spectra are analysed.
+PLAIN = [run for run, settings in RUNS.items() if not settings["intervention"]]
+GEOMETRY_TABLES = ["tails", "fits", "anatomy", "overlap"]
 PROBED = list(dict.fromkeys(["train", *config["probes"]["splits"]]))
 SPLITS = ["train", "train_probe", "held_out", "shifted"]
 CHOICE = [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
@@ -89,15 +92,21 @@ def variants(wildcards):
     return config["variants"] if last and not changed else ["full"]
 
 
+def checkpoint(wildcards):
+    """The weights of a step; nothing for the base."""
+    if wildcards.run == "base":
+        return {}
+    folder = f"results/train/{wildcards.run}/checkpoints"
+    return {"checkpoint": f"{folder}/step-{wildcards.step}.safetensors"}
+
+
 def trained(wildcards):
     """Checkpoint and factors of a step; nothing for the base."""
     if wildcards.run == "base":
         return {}
     step = f"{wildcards.run}/step-{wildcards.step}"
-    return {
-        "checkpoint": f"results/train/{wildcards.run}/checkpoints/step-{wildcards.step}.safetensors",
-        "factors": f"results/decompose/{step}.factors.safetensors",
-    }
+    factors = f"results/decompose/{step}.factors.safetensors"
+    return checkpoint(wildcards) | {"factors": factors}
 
 
 def previous(wildcards):

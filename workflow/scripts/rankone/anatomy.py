@@ -20,14 +20,22 @@ margin are ours.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.linalg import subspace_angles
+from tqdm import tqdm
 
+from rankone.checkpoints import Handles, read
+from rankone.runs import arm_of
 from rankone.statistics import noise_norm_share
 from rankone.svd import frobenius, gram_matrix, leading, restricted, singular_values
+from rankone.updates import VIEWS, locate, read_trained
+from rankone.variants import random_generator
 
 # Less than half a bfloat16 step: in bfloat16 "unchanged" is bitwise equality.
 ETA = 1e-3
@@ -558,4 +566,69 @@ def describe(
         **describe_mask(base, known, changed, strata, alpha),
         **describe_spectrum(known, spectrum(trained, known.rank), null, size),
         **describe_shares(update, known),
+    }
+
+
+# All matrices of a step
+
+
+OVERLAP_COLUMNS = [
+    *("run", "other", "layer", "module", "tensor", "view"),
+    *("jaccard", "jaccard_null", "overlap_z", "jaccard_margin_null", "margin_z"),
+]
+
+
+def examine(base: Handles, trained: Handles, rank: int, label: str) -> pd.DataFrame:
+    """describe() of every matrix in both views, with the base's `rank` directions."""
+    rows = []
+    names = sorted(filter(locate, base))
+    for name in tqdm(names, desc=f"Anatomy of {label}", mininterval=1):
+        start, end = read(base, name), read_trained(base, trained, name)
+        layer, module = locate(name)
+        key = {"layer": layer, "module": module, "tensor": name}
+        for view, dtype in VIEWS.items():
+            known = spectrum(start.to(dtype).float(), rank)
+            generator = random_generator(label, f"{name}:{view}")
+            found = describe(start, end, known, generator, dtype)
+            rows.append(key | {"view": view} | found)
+    return pd.DataFrame(rows)
+
+
+def overlaps(base: Handles, runs: Mapping[str, Handles]) -> pd.DataFrame:
+    """Overlap of the changed entries of each two runs of an arm, by matrix and view.
+
+    `jaccard_margin_null` and `margin_z` are those of independence within strata of
+    equal margin. Only one arm's runs are alike but for the seed.
+    """
+    pairs = [p for p in combinations(runs, 2) if arm_of(p[0]) == arm_of(p[1])]
+    rows = []
+    names = sorted(filter(locate, base)) if pairs else []
+    for name in tqdm(names, desc="Overlap of runs", mininterval=1, disable=not pairs):
+        start = read(base, name)
+        ends = {run: read_trained(base, runs[run], name) for p in pairs for run in p}
+        layer, module = locate(name)
+        key = {"layer": layer, "module": module, "tensor": name}
+        for view, dtype in VIEWS.items():
+            strata = margin_strata(start, dtype)
+            changed = {
+                run: ~unchanged(*in_view(start, end, dtype))
+                for run, end in ends.items()
+            }
+            for run, other in pairs:
+                found = pair_overlap(changed[run], changed[other], strata)
+                rows.append({"run": run, "other": other} | key | {"view": view} | found)
+    return pd.DataFrame(rows, columns=OVERLAP_COLUMNS)
+
+
+def pair_overlap(
+    first: torch.Tensor, second: torch.Tensor, strata: torch.Tensor
+) -> dict[str, float]:
+    """Jaccard index of two masks beside both nulls."""
+    table = contingency(first, second, strata)
+    plain = overlap_statistics(table.sum(axis=0, keepdims=True))
+    given = overlap_statistics(table)
+    return {
+        **{name: plain[name] for name in ("jaccard", "jaccard_null", "overlap_z")},
+        "jaccard_margin_null": given["jaccard_null"],
+        "margin_z": given["overlap_z"],
     }

@@ -1,0 +1,114 @@
+"""Whole spectra and the place of the changes, at the last step of plain runs.
+
+In:  base model, checkpoints.
+Out: results/tails/{run}/step-{step}.*.parquet, results/anatomy/{run}/step-{step}.parquet,
+     results/anatomy/overlap.parquet, results/tables/{tails, anatomy, overlap}*
+"""
+
+TAILS = ["values", "draws", "paths", "curves"]
+TAIL_FILES = collect(
+    "results/tails/{place}.{{name}}.parquet",
+    place=["base/step-0", *[f"{run}/step-{STEPS[-1]}" for run in PLAIN]],
+)
+
+
+rule tails:
+    input:
+        unpack(checkpoint),
+        model="results/prepare/model",
+    output:
+        **{
+            name: f"results/tails/{{run}}/step-{{step}}.{name}.parquet"
+            for name in TAILS
+        },
+    log:
+        "logs/tails/{run}-step-{step}.log",
+    benchmark:
+        "results/resources/tails-{run}-step-{step}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
+    params:
+        settings=config["analyze"],
+    message:
+        "Spectra of {wildcards.run} at step {wildcards.step} beside their nulls"
+    script:
+        "../scripts/tails.py"
+
+
+rule anatomy:
+    input:
+        unpack(checkpoint),
+        model="results/prepare/model",
+    output:
+        "results/anatomy/{run}/step-{step}.parquet",
+    log:
+        "logs/anatomy/{run}-step-{step}.log",
+    benchmark:
+        "results/resources/anatomy-{run}-step-{step}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
+    params:
+        rank=config["decompose"]["rank"],
+    message:
+        "Anatomy of the updates of {wildcards.run} at step {wildcards.step}"
+    script:
+        "../scripts/anatomy.py"
+
+
+rule overlap:
+    input:
+        model="results/prepare/model",
+        checkpoints=collect(
+            "results/train/{run}/checkpoints/step-{step}.safetensors",
+            run=PLAIN,
+            step=STEPS[-1],
+        ),
+    output:
+        "results/anatomy/overlap.parquet",
+    log:
+        "logs/overlap.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
+    params:
+        runs=PLAIN,
+    message:
+        "Overlap of what the runs changed"
+    script:
+        "../scripts/overlap.py"
+
+
+rule analyze_geometry:
+    input:
+        **{name: [file.format(name=name) for file in TAIL_FILES] for name in TAILS},
+        anatomy=collect(
+            "results/anatomy/{run}/step-{step}.parquet", run=PLAIN, step=STEPS[-1]
+        ),
+        overlap="results/anatomy/overlap.parquet",
+    output:
+        **{name: f"results/tables/{name}.tsv" for name in GEOMETRY_TABLES},
+        matrices="results/tables/tails_matrices.parquet",
+        paths="results/tables/tails_paths.parquet",
+        curves="results/tables/tails_curves.parquet",
+    log:
+        "logs/analyze_geometry.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        draws=config["analyze"]["draws"],
+        seed=config["analyze"]["seed"],
+    message:
+        "Making the tables of spectra and places"
+    script:
+        "../scripts/analyze_geometry.py"

@@ -1,0 +1,36 @@
+"""Whether two runs of an arm changed the same entries."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone.anatomy import overlaps
+from rankone.checkpoints import index, weight_files
+from rankone.compute import set_up
+from rankone.jobs import job
+from rankone.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    runs: Sequence[str], model_folder: str, checkpoints: Sequence[str], output: str
+) -> None:
+    """Write one row a pair of runs, matrix and view; none for a single run."""
+    trained = {
+        run: index([Path(checkpoint)])
+        for run, checkpoint in zip(runs, checkpoints, strict=True)
+    }
+    write_table(overlaps(index(weight_files(model_folder)), trained), output)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads, keep_memory=True)
+        main(
+            snakemake.params.runs,
+            snakemake.input.model,
+            snakemake.input.checkpoints,
+            snakemake.output[0],
+        )

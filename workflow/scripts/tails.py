@@ -1,0 +1,50 @@
+"""Whole spectra of one step, or of the base, beside those of their nulls."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone import spectral
+from rankone.checkpoints import check_match, index, weight_files
+from rankone.compute import set_up
+from rankone.jobs import job
+from rankone.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    run: str,
+    step: int,
+    model_folder: str,
+    checkpoint: str | None,
+    settings: Mapping,
+    outputs: Mapping[str, str],
+) -> None:
+    """Write the tables of spectral.examine(); without a checkpoint, of the base.
+
+    `settings` has `tail_draws` and `fit_draws`.
+    """
+    base = index(weight_files(model_folder))
+    trained = index([Path(checkpoint)] if checkpoint else [])
+    if checkpoint:
+        check_match(base, trained, checkpoint)
+    label = f"{run} step {step}"
+    draws, fit_draws = settings["tail_draws"], settings["fit_draws"]
+    tables = spectral.examine(base, trained, draws, fit_draws, label)
+    for name, table in tables.items():
+        write_table(table.assign(run=run, step=step), outputs[name])
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads, keep_memory=True)
+        main(
+            snakemake.wildcards.run,
+            int(snakemake.wildcards.step),
+            snakemake.input.model,
+            snakemake.input.get("checkpoint"),
+            snakemake.params.settings,
+            dict(snakemake.output.items()),
+        )
