@@ -36,3 +36,28 @@ rule analyze:
         "Making the tables"
     script:
         "../scripts/analyze.py"
+
+
+rule claims:
+    input:
+        **{name: f"results/tables/{name}.tsv" for name in CLAIM_TABLES},
+        evaluations=rules.analyze.input.evaluations,
+        calibration=workflow.source_path("../../docs/calibration.tsv"),
+    output:
+        "results/claims.tsv",
+    log:
+        "logs/claims.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        tables=CLAIM_TABLES,
+        arm=next(iter(config["arms"])),
+        draws=config["analyze"]["draws"],
+        seed=config["analyze"]["seed"],
+    message:
+        "Testing the claims"
+    script:
+        "../scripts/claims.py"

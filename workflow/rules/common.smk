@@ -50,6 +50,10 @@ TABLES = [
     *("training", "scores", "differences", "recovery", "matrices"),
     *("probes", "overfitting", "substitutions"),
 ]
+# What claims are tested on.
+CLAIM_TABLES = ["overfitting"]
+if config["decompose"]["spectra"]:
+    CLAIM_TABLES += ["tails", "anatomy", "overlap"]
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16

@@ -31,6 +31,7 @@ rule report:
     input:
         **{name: f"results/tables/{name}.tsv" for name in TABLES},
         spectra="results/tables/spectra.parquet",
+        claims="results/claims.tsv",
         figures=collect("results/figures/{figure}.svg", figure=FIGURES),
         provenance="results/provenance.json",
         template=workflow.source_path("../report/report.html.j2"),

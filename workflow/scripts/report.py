@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rankone.files import replacing
 from rankone.jobs import job
 from rankone.report import headline, read_provenance, render
+from rankone.tables import read_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 def main(
     tables_dir: str | Path,
+    claims: str | Path,
     figures: Sequence[str | Path],
     provenance: str | Path,
     text_dir: str | Path,
@@ -25,8 +27,9 @@ def main(
     `figures` are SVG files in the order of the page; `text_dir` holds the template,
     the overview and the captions.
     """
+    origin = read_provenance(provenance)
     texts = {
-        page: render(tables_dir, figures, read_provenance(provenance), text_dir),
+        page: render(tables_dir, read_table(claims), figures, origin, text_dir),
         headline_path: headline(tables_dir),
     }
     for path, text in texts.items():
@@ -38,6 +41,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         main(
             Path(snakemake.input.scores).parent,
+            snakemake.input.claims,
             snakemake.input.figures,
             snakemake.input.provenance,
             Path(snakemake.input.template).parent,

@@ -16,8 +16,7 @@ The trajectory as a whole (its first component, its linearity) depends on the T 
 matrix of the updates alone, and so does its null.
 
 Sources: Benaych-Georges and Nadakuditi, J. Multivariate Anal. 111 (2012) 120 (spikes);
-Antognini and Sohl-Dickstein, NeurIPS 2018 (random walks); Hesterberg, The American
-Statistician 69 (2015) 371 (expanded percentile interval); Owen, Annals of Applied
+Antognini and Sohl-Dickstein, NeurIPS 2018 (random walks); Owen, Annals of Applied
 Statistics 1 (2007) 386 (resampling of pairs).
 """
 
@@ -31,12 +30,11 @@ import torch
 from scipy.linalg import subspace_angles
 from scipy.optimize import least_squares
 from scipy.special import gammaln
-from scipy.stats import beta, norm, wishart
-from scipy.stats import t as student
+from scipy.stats import beta, wishart
 
 from rankone.errors import UserError
 from rankone.runs import arm_of
-from rankone.statistics import DRAWS, LEVEL, Estimate
+from rankone.statistics import DRAWS, Estimate, expanded
 from rankone.svd import CACHED, Factors, leading
 from rankone.updates import locate
 
@@ -649,16 +647,6 @@ def layer_sums(matrices: pd.DataFrame, value: str) -> tuple[np.ndarray, np.ndarr
     np.add.at(sums, places, matrices[value].to_numpy())
     np.add.at(counts, places, 1)
     return sums, counts
-
-
-def expanded(value: float, drawn: np.ndarray, clusters: int) -> Estimate:
-    """Percentile interval, widened as a t interval of so few clusters would be."""
-    if clusters < 2 or not len(drawn):
-        return Estimate(value, np.nan, np.nan)
-    quantile = student.ppf((1 - LEVEL) / 2, clusters - 1)
-    tail = norm.cdf(np.sqrt(clusters / (clusters - 1)) * quantile)
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
 
 
 def first_component_share(gram: np.ndarray) -> float:

@@ -603,7 +603,7 @@ def overlaps(base: Handles, runs: Mapping[str, Handles]) -> pd.DataFrame:
     pairs = [p for p in combinations(runs, 2) if arm_of(p[0]) == arm_of(p[1])]
     rows = []
     names = sorted(filter(locate, base)) if pairs else []
-    for name in tqdm(names, desc="Overlap of runs", mininterval=1, disable=not pairs):
+    for name in tqdm(names, desc="Overlap of runs", mininterval=1):
         start = read(base, name)
         ends = {run: read_trained(base, runs[run], name) for p in pairs for run in p}
         layer, module = locate(name)

@@ -533,7 +533,7 @@ def module_order(modules: Iterable[str]) -> list[str]:
 
 
 def panel_grid(
-    count: int, *, columns: int = 3, height: float = 1.75
+    count: int, *, columns: int = 3, height: float = 1.75, sharex: bool = True
 ) -> tuple[Figure, list[Axes]]:
     """So many panels in rows of at most `columns`, with common axes."""
     columns = min(columns, count)
@@ -541,7 +541,7 @@ def panel_grid(
     figure, grid = plt.subplots(
         rows,
         columns,
-        sharex=True,
+        sharex=sharex,
         sharey=True,
         squeeze=False,
         figsize=(WIDTH, 0.4 + height * rows),

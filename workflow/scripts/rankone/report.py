@@ -260,6 +260,53 @@ def arm_table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+VERDICTS = {
+    "supported": "supported",
+    "contradicted": "contradicted",
+    "null-compatible": "what the null gives as well",
+    "undetermined": "undetermined",
+}
+
+
+def claims_sentence(claims: pd.DataFrame) -> str:
+    """How many claims got which verdict; empty if none was tested."""
+    if claims.empty:
+        return ""
+    counts = claims["verdict"].value_counts()
+    parts = [f"{counts[v]} {words}" for v, words in VERDICTS.items() if v in counts]
+    return f"Claims of the literature tested here: {', '.join(parts)}."
+
+
+def claims_rows(claims: pd.DataFrame) -> pd.DataFrame:
+    """The claims as text: statement, measured against null, effect, verdict and why."""
+    rows = []
+    for _, row in claims.iterrows():
+        subject = f" ({row['subject']})" if isinstance(row["subject"], str) else ""
+        rows.append(
+            {
+                "claim": f"{row['statement']}{subject}. {row['source']}",
+                "measured": f"{row['estimator']}: {number(row['value'])}; null "
+                f"({row['null']}): {number(row['null_value'])}",
+                "effect": f"{number(row['effect'], '+')} [{number(row['low'])},{NBSP}"
+                f"{number(row['high'])}] {row['unit']}, n = {row['n']:,}",
+                "verdict": f"{row['verdict']}: {row['rule']}{doubt(row)}",
+            }
+        )
+    return pd.DataFrame(rows, columns=["claim", "measured", "effect", "verdict"])
+
+
+def number(value: float, sign: str = "") -> str:
+    """Three significant digits."""
+    return f"{value:{sign}.3g}"
+
+
+def doubt(row: pd.Series) -> str:
+    """The power of an undetermined verdict."""
+    if row["verdict"] != "undetermined":
+        return ""
+    return f"; power {_rounded(row['power'])} % at an effect of {row['margin']:g}"
+
+
 def sentences(results: Results) -> list[str]:
     """The headline, most important sentence first."""
     found = [
@@ -425,14 +472,15 @@ def data_files(tables_dir: str | Path) -> list[dict[str, object]]:
 
 def render(
     tables_dir: str | Path,
+    claims: pd.DataFrame,
     figures: Sequence[str | Path],
     provenance: Mapping[str, object],
     text_dir: str | Path,
 ) -> str:
     """The report as one self-contained HTML page.
 
-    `figures` are SVG files in the order of the page; `text_dir` holds the template
-    report.html.j2, the overview workflow.rst and one `<figure>.rst` per figure.
+    `claims` is the table of claims. `figures` are SVG files in the order of the page;
+    `text_dir` holds the template report.html.j2, the overview workflow.rst and one `<figure>.rst` per figure.
     """
     results = load_results(tables_dir)
     sizes = sample_sizes(results)
@@ -444,7 +492,8 @@ def render(
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        sentences=sentences(results),
+        sentences=[*sentences(results), claims_sentence(claims)],
+        claims=claims_rows(claims),
         table=headline_table(results),
         benchmarks=benchmark_table(results),
         arms=arm_table(results),

@@ -82,11 +82,15 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], path: object) -
 
 
 def concatenate(paths: Sequence[str | Path], columns: Sequence[str]) -> pd.DataFrame:
-    """The tables of several files under each other, each with at least `columns`."""
+    """The tables of several files under each other, each with at least `columns`.
+
+    Columns of an empty table have no type and would spoil that of the others.
+    """
     tables = [read_table(path) for path in paths]
     for table, path in zip(tables, paths, strict=True):
         require_columns(table, columns, path)
-    return pd.concat(tables, ignore_index=True)
+    found = [table for table in tables if len(table)]
+    return pd.concat(found or tables[:1], ignore_index=True)
 
 
 def read_items(paths: Sequence[str | Path]) -> pd.DataFrame:
@@ -186,6 +190,23 @@ def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["run", "quantity", "step"], ignore_index=True)
 
 
+def samples(
+    items: pd.DataFrame, seed: int, draws: int = DRAWS
+) -> Iterator[tuple[dict, Sample, list[str]]]:
+    """Every cell with its resampled scores and their variants, the base first.
+
+    A cell has arm, run, step, benchmark, domain, n and runs, as score_tables() says.
+    """
+    base = items[items["variant"] == BASE].assign(run=BASE)
+    trained = items[items["variant"] != BASE]
+    groups = [(BASE, BASE, 0, [BASE], trained.iloc[:0])]
+    for arm, of_arm in trained.groupby(trained["run"].map(arm_of)):
+        groups += [(arm, *group) for group in _groups(of_arm)]
+    for arm, label, step, runs, chosen in groups:
+        for cell, sample, variants in _cells(base, chosen, runs, seed, draws):
+            yield {"arm": arm, "run": label, "step": step, **cell}, sample, variants
+
+
 def score_tables(
     items: pd.DataFrame, seed: int, draws: int = DRAWS
 ) -> dict[str, pd.DataFrame]:
@@ -196,15 +217,8 @@ def score_tables(
     of an arm.
     """
     rows: dict[str, list[dict]] = {"scores": [], "differences": [], "recovery": []}
-    base = items[items["variant"] == BASE].assign(run=BASE)
-    trained = items[items["variant"] != BASE]
-    groups = [(BASE, BASE, 0, [BASE], trained.iloc[:0])]
-    for arm, of_arm in trained.groupby(trained["run"].map(arm_of)):
-        groups += [(arm, *group) for group in _groups(of_arm)]
-    for arm, label, step, runs, chosen in groups:
-        for cell, sample, variants in _cells(base, chosen, runs, seed, draws):
-            cell = {"arm": arm, "run": label, "step": step, **cell}
-            _add_variant_rows(rows, cell, sample, variants)
+    for cell, sample, variants in samples(items, seed, draws):
+        _add_variant_rows(rows, cell, sample, variants)
     tables = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in rows}
     order = ["arm", "run", "step", "domain", "benchmark", "variant"]
     return {

@@ -1,0 +1,45 @@
+"""The table of claims: what this study says of each, against its null."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone import claims, verdicts
+from rankone.files import sha256
+from rankone.jobs import job
+from rankone.tables import read_items, read_table, write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    tables: Mapping[str, str | Path],
+    evaluations: Sequence[str | Path],
+    calibration: str | Path,
+    arm: str,
+    seed: int,
+    draws: int,
+    output: str | Path,
+) -> None:
+    """Write one row a claim; `arm` is the first one, which claims are about.
+
+    `tables` are paths by name; claims whose table is not there are left out.
+    """
+    found = {name: read_table(path) for name, path in tables.items()}
+    of_arm = {n: t[t["arm"] == arm] for n, t in found.items() if n != "overfitting"}
+    of_arm["overfitting"] = found["overfitting"]
+    of_arm["cells"] = claims.cells(read_items(evaluations), arm, seed, draws)
+    rules = sha256(verdicts.__file__)
+    table = claims.claims_table(of_arm, read_table(calibration), rules)
+    write_table(table, output)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(
+            {name: snakemake.input[name] for name in snakemake.params.tables},
+            *(snakemake.input.evaluations, snakemake.input.calibration),
+            *(snakemake.params.arm, snakemake.params.seed, snakemake.params.draws),
+            snakemake.output[0],
+        )

@@ -1,0 +1,223 @@
+"""Figures of the claims: spectra beside nulls, verdicts, and their calibration."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from rankone.figures import (
+    COLOURS,
+    GREY,
+    WIDTH,
+    message,
+    module_order,
+    panel_grid,
+)
+from rankone.verdicts import (
+    CONTRADICTED,
+    FALSE_POSITIVES,
+    NULL_COMPATIBLE,
+    SUPPORTED,
+    UNDETERMINED,
+)
+
+MODULE_COLOURS = (
+    *("#0072B2", "#56B4E9", "#009E73", "#00654B"),
+    *("#D55E00", "#E69F00", "#CC79A7"),
+)
+VERDICT_COLOURS = {
+    SUPPORTED: "#0072B2",
+    CONTRADICTED: "#D55E00",
+    NULL_COMPATIBLE: "#777777",
+    UNDETERMINED: "#BBBBBB",
+}
+# Object, null, colour and style of the lines of a spectrum.
+LINES = {
+    ("base", ""): ("base", GREY, "-"),
+    ("trained", ""): ("trained", "black", (0, (1, 1))),
+    ("update", ""): ("update", COLOURS["rank1"], "-"),
+    ("update", "scale_matched"): ("its scales alone", COLOURS["shrunk"], "--"),
+    ("update", "shuffled"): ("its entries shuffled", COLOURS["random_rank1"], ":"),
+}
+# Effects are drawn in margins, linear up to this many and logarithmic beyond.
+LINEAR, FARTHEST = 2, 300
+ROW_HEIGHT = 0.26
+
+
+def heavy_tails(table: pd.DataFrame) -> Figure:
+    """Hill's alpha of W_t against W_0, and of the update against its own scales."""
+    table = table[table["statistic"] == "hill_alpha"]
+    if table.empty:
+        return message("No spectra were analysed.")
+    figure, grid = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
+    pairs = {
+        ("trained", "base"): ("base $W_0$", "trained $W_t$", "Weights"),
+        ("update", "scale_matched"): (
+            "noise with the same row and column scales",
+            "update $W_t - W_0$",
+            "Updates",
+        ),
+    }
+    for axes, ((kind, null), labels) in zip(grid, pairs.items(), strict=True):
+        rows = table[(table["object"] == kind) & (table["null"] == null)]
+        against(axes, rows)
+        axes.set_xlabel(f"α of the {labels[0]}" if kind == "trained" else labels[0])
+        axes.set_ylabel(f"α of the {labels[1]}")
+        axes.set_title(labels[2])
+    grid[1].legend(loc="upper left", frameon=False, fontsize=6.5, handletextpad=0.1)
+    return figure
+
+
+def against(axes: Axes, rows: pd.DataFrame) -> None:
+    """One dot a matrix: its value against that of its null; below: heavier."""
+    for colour, module in zip(
+        MODULE_COLOURS, module_order(rows["module"].unique()), strict=False
+    ):
+        own = rows[rows["module"] == module]
+        axes.scatter(
+            *(own["null_mean"], own["value"]),
+            **{"s": 7, "color": colour, "alpha": 0.75, "lw": 0},
+            label=module.removesuffix("_proj"),
+        )
+    ends = rows[["value", "null_mean"]].stack().quantile([0, 1])
+    axes.plot(ends, ends, color=GREY, lw=0.8, ls=(0, (4, 2)), zorder=0)
+    axes.grid()
+
+
+def tail_curves(table: pd.DataFrame) -> Figure:
+    """Share of eigenvalues beyond a size, for the matrices of the middle layer."""
+    if table.empty:
+        return message("No spectra were analysed.")
+    modules = module_order(table["module"].unique())
+    figure, grid = panel_grid(len(modules), height=1.5)
+    for axes, module in zip(grid, modules, strict=True):
+        rows = table[table["module"] == module]
+        for (kind, null), (label, colour, style) in LINES.items():
+            own = rows[(rows["object"] == kind) & (rows["null"] == null)]
+            beyond(axes, own["sigma"].to_numpy(), label, color=colour, ls=style)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(left=0.03)
+        axes.set_title(module.removesuffix("_proj"))
+    grid[0].legend(frameon=False, fontsize=6, loc="lower left", handlelength=1.6)
+    figure.supxlabel("eigenvalue over their mean", fontsize=8, color="#333333")
+    figure.supylabel("share of larger ones", fontsize=8, color="#333333")
+    return figure
+
+
+def beyond(axes: Axes, sigma: np.ndarray, label: str, **style) -> None:
+    """The complementary distribution function of squared singular values."""
+    values = np.sort(np.square(sigma))[::-1]
+    shares = np.arange(1, len(values) + 1) / len(values)
+    axes.plot(values / values.mean(), shares, lw=1.1, label=label, **style)
+
+
+def claims(table: pd.DataFrame) -> Figure:
+    """The claims table as a picture: effects in margins, with their verdicts."""
+    if table.empty:
+        return message("No claim was tested.")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.8 + ROW_HEIGHT * len(table)))
+    axes.axvspan(-1, 1, color="#eeeeee", lw=0)
+    axes.axvline(0, color=GREY, lw=0.8)
+    for position, (_, row) in enumerate(table.iterrows()):
+        claim_row(axes, row, position)
+    labels = [claim_label(row) for _, row in table.iterrows()]
+    axes.set_yticks(range(len(table)), labels, fontsize=6.8)
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xscale("symlog", linthresh=LINEAR)
+    axes.set_xlim(-FARTHEST, FARTHEST)
+    axes.set_xticks(
+        [-100, -10, -1, 1, 10, 100], ["-100", "-10", "-1", "1", "10", "100"]
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(
+        "effect in smallest effects of interest; right: speaks for the claim"
+    )
+    return figure
+
+
+def claim_label(row: pd.Series) -> str:
+    """The claim's name and subject."""
+    subject = row["subject"] if isinstance(row["subject"], str) else ""
+    name = plain(row["claim"])
+    return f"{name} ({subject})" if subject else name
+
+
+def claim_row(axes: Axes, row: pd.Series, position: int) -> None:
+    """One effect with its interval, cut at the ends, and the verdict beside it."""
+    colour = VERDICT_COLOURS[row["verdict"]]
+    low, value, high = (
+        np.clip(row[name] / row["margin"], -FARTHEST, FARTHEST)
+        for name in ("low", "effect", "high")
+    )
+    axes.plot([low, high], [position] * 2, color=colour, lw=1.6, solid_capstyle="butt")
+    axes.plot(value, position, "o", color=colour, ms=4.2)
+    axes.annotate(
+        row["verdict"],
+        (1.01, position),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=6.8,
+        color=colour,
+        weight="bold",
+    )
+
+
+def calibration(table: pd.DataFrame) -> Figure:
+    """Share of false verdicts of every claim, one interval a scenario."""
+    table = table[table["strength"] == 0]
+    names = list(table["claim"].unique())
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.8 + ROW_HEIGHT * len(names)))
+    axes.axvline(FALSE_POSITIVES, color=COLOURS["without_rank1"], ls=(0, (4, 2)))
+    for position, name in enumerate(names):
+        rows = table[table["claim"] == name]
+        heights = position + np.linspace(-0.3, 0.3, len(rows) + 2)[1:-1]
+        axes.hlines(heights, rows["low"], rows["high"], color=GREY, lw=1)
+        axes.plot(rows["rate"], heights, "o", color="black", ms=2.6, clip_on=False)
+    axes.set_yticks(range(len(names)), [plain(n) for n in names], fontsize=6.8)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    axes.set_xlabel("false verdicts among made-up studies without the effect")
+    axes.grid(axis="x")
+    return figure
+
+
+def power(table: pd.DataFrame) -> Figure:
+    """Share of made-up studies that support a claim, against the planted effect."""
+    table = table[table["strength"] > 0]
+    names = list(table["claim"].unique())
+    figure, grid = panel_grid(len(names), columns=4, height=1.05, sharex=False)
+    for axes, name in zip(grid, names, strict=True):
+        rows = table[table["claim"] == name].sort_values("strength")
+        axes.fill_between(
+            *(rows["strength"], rows["low"], rows["high"]),
+            **{"color": COLOURS["rank1"], "alpha": 0.15, "lw": 0},
+        )
+        axes.plot(rows["strength"], rows["rate"], "o-", ms=2.5, color=COLOURS["rank1"])
+        axes.set_title(plain(name), fontsize=5.8)
+        axes.set_xlim(left=0)
+        axes.grid()
+    grid[0].set_ylim(-0.05, 1.05)
+    grid[0].yaxis.set_major_formatter(PercentFormatter(1, 0))
+    figure.supxlabel("strength of the planted effect", fontsize=8, color="#333333")
+    figure.supylabel("studies that support the claim", fontsize=8, color="#333333")
+    return figure
+
+
+def plain(name: str) -> str:
+    """A claim's name in words."""
+    return name.replace("_", " ").replace("rank1", "rank 1")
+
+
+FIGURES: dict[str, tuple[Callable[[pd.DataFrame], Figure], str]] = {
+    "claims": (claims, "claims"),
+    "heavy_tails": (heavy_tails, "tails_matrices"),
+    "tail_curves": (tail_curves, "tails_curves"),
+    "calibration": (calibration, "calibration"),
+    "power": (power, "calibration"),
+}

@@ -1,0 +1,508 @@
+"""The claims of the papers, each with an estimate, its null, an interval and a verdict.
+
+A claim is left out where the study has not measured it, and where its test is not
+calibrated: see calibration.py. What counts is the first arm with all its runs, at the
+last exported step. Rules and thresholds are in verdicts.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from rankone import verdicts
+from rankone.knowledge import equivalence
+from rankone.runs import arm_of
+from rankone.statistics import Estimate, Sample, paired_difference
+from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, samples
+from rankone.verdicts import Control, Kept, Verdict
+
+PRS, ALPHARL, RELEX = "arXiv 2605.06523", "arXiv 2510.00553", "arXiv 2605.21468"
+LINEARITY, LIMIT, PATH = "arXiv 2601.04537", "arXiv 2504.13837", "arXiv 2511.08567"
+CONTROLS = ("without_rank1", "shrunk", "random_rank1")
+HELD_OUT = ("mathematics", "arithmetic_held_out")
+KNOWLEDGE = ("knowledge", MEAN)
+COLUMNS = [
+    *("claim", "source", "statement", "estimator", "null", "subject"),
+    *("value", "null_value", "effect", "low", "high", "n", "unit"),
+    *("margin", "power", "verdict", "rule"),
+    *("false_positives", "false_positives_low", "false_positives_high", "rules"),
+]
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a study says of a claim.
+
+    `effect` is signed so that above zero speaks for the claim; `value` and `null_value`
+    are what it comes from, in their own unit. `subject` tells several of one claim
+    apart, such as the arms with an intervention.
+    """
+
+    value: float
+    null_value: float
+    effect: Estimate
+    n: int
+    verdict: Verdict
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, where it comes from, how it is measured, and what could fake it."""
+
+    name: str
+    source: str
+    statement: str
+    estimator: str
+    null: str
+    unit: str
+    measure: Callable[[Tables], list[Evidence]]
+
+    @property
+    def margin(self) -> float:
+        """The smallest effect of interest."""
+        return verdicts.MARGINS[self.name]
+
+
+# From layers
+
+
+def over_layers(
+    name: str,
+    tables: Tables,
+    *,
+    table: str,
+    where: Mapping[str, str],
+    sign: int,
+    relative: bool = False,
+) -> list[Evidence]:
+    """Evidence from a row of means over layers: sign times value minus null.
+
+    `relative` divides by the null's value.
+    """
+    row = pooled(tables.get(table), where)
+    if row is None:
+        return []
+    scale = sign / row["null_value"] if relative else sign
+    effect = signed(row["difference"], row["low"], row["high"], scale)
+    verdict = verdicts.beyond_null(effect, verdicts.MARGINS[name])
+    if row["layers"] < verdicts.LEAST_LAYERS:
+        rule = f"{row['layers']:.0f} layers are too few, {verdicts.LEAST_LAYERS} needed"
+        verdict = Verdict(verdicts.UNDETERMINED, rule)
+    found = row["value"], row["null_value"], effect, int(row["n"]), verdict
+    return [Evidence(*found)]
+
+
+def pooled(table: pd.DataFrame | None, where: Mapping[str, str]) -> pd.Series | None:
+    """The row of all runs of the first arm with these values; None if there is none."""
+    if table is None or table.empty:
+        return None
+    rows = table[table["run"] == ALL_RUNS]
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return None if rows.empty else rows.iloc[0]
+
+
+def signed(value: float, low: float, high: float, scale: float) -> Estimate:
+    """An estimate times a number."""
+    bounds = sorted((scale * low, scale * high))
+    return Estimate(scale * value, *bounds)
+
+
+# From benchmark items
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Resampled scores of one benchmark for the base and all variants."""
+
+    sample: Sample
+    variants: list[str]
+    n: int
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these were evaluated."""
+        return set(names) <= set(self.variants)
+
+    def score(self, name: str) -> float:
+        """Mean score of a variant."""
+        return float(self.sample.observed[self.variants.index(name)])
+
+    def difference(self, name: str, reference: str) -> Estimate:
+        """Paired difference with its 95 % interval."""
+        places = map(self.variants.index, (name, reference))
+        return paired_difference(self.sample, *places)
+
+    def kept(self, name: str, reference: str, margin: float) -> Kept:
+        """Paired difference with both intervals."""
+        places = map(self.variants.index, (name, reference))
+        found = equivalence(self.sample, *places, margin)
+        return Kept(name, found.difference, found.estimate)
+
+
+def cells(
+    items: pd.DataFrame, arm: str, seed: int, draws: int
+) -> dict[tuple[str, str], Cell]:
+    """The cells of all runs of an arm at its last step, by domain and benchmark."""
+    last = items.loc[items["run"].map(arm_of) == arm, "step"].max()
+    own = items[(items["variant"] == BASE) | (items["run"].map(arm_of) == arm)]
+    own = own[(own["variant"] == BASE) | (own["step"] == last)]
+    return {
+        (cell["domain"], cell["benchmark"]): Cell(sample, variants, cell["n"])
+        for cell, sample, variants in samples(own, seed, draws)
+        if cell["run"] == ALL_RUNS
+    }
+
+
+def carries_the_gain(tables: Tables) -> list[Evidence]:
+    """Whether rank 1 raises held-out accuracy, and more than every control."""
+    cell = tables.get("cells", {}).get(HELD_OUT)
+    if cell is None or not cell.has("rank1"):
+        return []
+    effect = cell.difference("rank1", BASE)
+    controls = [
+        Control(name, cell.difference(name, BASE), cell.difference("rank1", name))
+        for name in CONTROLS
+        if cell.has(name)
+    ]
+    verdict = verdicts.with_controls(effect, controls)
+    return [Evidence(cell.score("rank1"), cell.score(BASE), effect, cell.n, verdict)]
+
+
+def keeps(
+    name: str, tables: Tables, *, place: tuple[str, str], treated: str, reference: str
+) -> list[Evidence]:
+    """Whether a variant scores like the reference, and its controls do not."""
+    cell, margin = tables.get("cells", {}).get(place), verdicts.MARGINS[name]
+    if cell is None or not cell.has(treated, reference):
+        return []
+    found = cell.kept(treated, reference, margin)
+    controls = [cell.kept(c, reference, margin) for c in CONTROLS if cell.has(c)]
+    verdict = verdicts.equal_with_controls(found, controls, margin)
+    scores = cell.score(treated), cell.score(reference)
+    return [Evidence(*scores, found.difference, cell.n, verdict)]
+
+
+def implicit_overfitting(tables: Tables) -> list[Evidence]:
+    """The verdicts on the arms with a substitution, just after the last one."""
+    table = tables.get("overfitting")
+    if table is None or table.empty:
+        return []
+    rows = table[
+        (table["quantity"] == "overfitting")
+        & (table["role"] == "treatment")
+        & (table["moment"] != "before")
+        & (table["sampling"] == "sampled")
+        & (table["test"] == "held_out")
+    ]
+    return [
+        Evidence(
+            *(row["value"], 0.0, Estimate(row["value"], row["low"], row["high"])),
+            *(row["n"], Verdict(row["verdict"], row["rule"]), row["arm"]),
+        )
+        for _, row in rows.iterrows()
+    ]
+
+
+# From samples
+
+
+def pass_rises(tables: Tables) -> list[Evidence]:
+    """Whether one answer of the trained model is right more often than the base's."""
+    row = of_full(tables.get("pass_at_k"), lambda table: table["k"] == 1)
+    return [] if row is None else [pass_evidence("pass_at_1_rises", row, 1)]
+
+
+def base_overtakes(tables: Tables) -> list[Evidence]:
+    """Whether the base solves more than the trained model in the most answers."""
+    row = of_full(tables.get("pass_at_k"), lambda table: table["k"] == table["k"].max())
+    if row is None or row["k"] == 1:
+        return []
+    return [pass_evidence("base_overtakes", row, -1)]
+
+
+def of_full(table: pd.DataFrame | None, chosen: Callable) -> pd.Series | None:
+    """The row of the first arm's full update that is chosen; None if there is none."""
+    if table is None or table.empty:
+        return None
+    rows = table[(table["variant"] == FULL) & chosen(table)]
+    rows = rows[rows["arm"] == rows["arm"].iloc[0]] if len(rows) else rows
+    together = rows[rows["run"] == ALL_RUNS]
+    found = together if len(together) else rows
+    return found.iloc[0] if len(found) else None
+
+
+def pass_evidence(name: str, row: pd.Series, sign: int) -> Evidence:
+    """Evidence from a difference of pass@k to the base."""
+    bounds = row["difference"], row["difference_low"], row["difference_high"]
+    effect = signed(*bounds, sign)
+    verdict = verdicts.beyond_null(effect, verdicts.MARGINS[name])
+    base = row["value"] - row["difference"]
+    return Evidence(row["value"], base, effect, row["n"], verdict, f"k = {row['k']}")
+
+
+# The table
+
+
+def claims_table(tables: Tables, calibration: pd.DataFrame, rules: str) -> pd.DataFrame:
+    """One row (COLUMNS) a claim and subject that the study measured.
+
+    `calibration` has claim, rate, low, high and rules; a claim that is not in it under
+    the hash `rules`, or whose rate of false verdicts is above 5 % with its interval, is
+    left out.
+    """
+    calibrated = calibration[
+        (calibration["rules"] == rules)
+        & (calibration["low"] <= verdicts.FALSE_POSITIVES)
+    ].set_index("claim")
+    rows = [
+        row(claim, evidence, calibrated.loc[claim.name]) | {"rules": rules}
+        for claim in CLAIMS
+        if claim.name in calibrated.index
+        for evidence in claim.measure(tables)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def row(claim: Claim, evidence: Evidence, calibrated: pd.Series) -> dict:
+    """One row of the claims table."""
+    texts = ("source", "statement", "estimator", "null", "unit", "margin")
+    found = {"claim": claim.name} | {text: getattr(claim, text) for text in texts}
+    effect = evidence.effect
+    found |= {"subject": evidence.subject, "value": evidence.value}
+    found |= {"null_value": evidence.null_value, "effect": effect.value}
+    found |= {"low": effect.low, "high": effect.high, "n": evidence.n}
+    found |= {"power": verdicts.power(effect, claim.margin)}
+    found |= {"verdict": evidence.verdict.word, "rule": evidence.verdict.rule}
+    found["false_positives"] = calibrated["rate"]
+    found["false_positives_low"] = calibrated["low"]
+    found["false_positives_high"] = calibrated["high"]
+    return found
+
+
+TAIL = {"statistic": "hill_alpha"}
+TAILS_UNIT = "exponent of the density of eigenvalues"
+CLAIMS = [
+    Claim(
+        "implicit_overfitting",
+        PRS,
+        "Periodic Rank-1 Substitution gives up reward on training problems alone",
+        "reward lost against `full` on training problems minus that on held-out ones",
+        "arms that shrink the update, replace it by a random one, or remove rank 1",
+        "share of answers",
+        implicit_overfitting,
+    ),
+    Claim(
+        "rank1_carries_the_gain",
+        PRS,
+        "The rank-1 component carries the gain in mathematics",
+        "held-out accuracy of rank 1 minus the base's",
+        "the same norm in the whole update, without rank 1, in a random direction",
+        "share of items",
+        carries_the_gain,
+    ),
+    Claim(
+        "rank1_rescaled_keeps_all",
+        ALPHARL,
+        "Rank 1, rescaled, recovers the trained model's accuracy",
+        "held-out accuracy of rank 1, rescaled, minus that of the full update",
+        "controls that recover it as well",
+        "share of items",
+        partial(
+            *(keeps, "rank1_rescaled_keeps_all"),
+            place=HELD_OUT,
+            treated="rank1_rescaled",
+            reference=FULL,
+        ),
+    ),
+    Claim(
+        "rank1_spares_knowledge",
+        PRS,
+        "The rank-1 component holds no other knowledge: it leaves it as it was",
+        "mean knowledge score of rank 1 minus the base's",
+        "controls that leave it as it was, too",
+        "share of items",
+        partial(
+            *(keeps, "rank1_spares_knowledge"),
+            place=KNOWLEDGE,
+            treated="rank1",
+            reference=BASE,
+        ),
+    ),
+    Claim(
+        "weights_heavy_tailed",
+        PRS,
+        "Singular values of trained weights are heavy-tailed",
+        "Hill exponent of W_t (largest tenth of the eigenvalues), mean over matrices",
+        "Gaussian noise with the same scales of rows and columns",
+        TAILS_UNIT,
+        partial(
+            *(over_layers, "weights_heavy_tailed"),
+            table="tails",
+            where=TAIL | {"object": "trained", "null": "scale_matched"},
+            sign=-1,
+        ),
+    ),
+    Claim(
+        "training_makes_tails",
+        PRS,
+        "RLVR makes the spectra of weights heavier-tailed",
+        "Hill exponent of W_t, mean over matrices",
+        "the base plus Gaussian noise with the norm of the update",
+        TAILS_UNIT,
+        partial(
+            *(over_layers, "training_makes_tails"),
+            table="tails",
+            where=TAIL | {"object": "trained", "null": "perturbed"},
+            sign=-1,
+        ),
+    ),
+    Claim(
+        "updates_heavy_tailed",
+        PRS,
+        "Singular values of the updates are heavy-tailed",
+        "Hill exponent of W_t - W_0 (largest tenth), mean over matrices",
+        "Gaussian noise with the same scales of rows and columns",
+        TAILS_UNIT,
+        partial(
+            *(over_layers, "updates_heavy_tailed"),
+            table="tails",
+            where=TAIL | {"object": "update", "null": "scale_matched"},
+            sign=-1,
+        ),
+    ),
+    Claim(
+        "rank1_energy_beyond_noise",
+        ALPHARL,
+        "The first direction stands out of the update",
+        "share of the update's energy in its first triplet, mean over matrices",
+        "Gaussian noise with the same scales of rows and columns",
+        "share of the energy",
+        partial(
+            *(over_layers, "rank1_energy_beyond_noise"),
+            table="tails",
+            where={
+                "statistic": "top_1_energy",
+                "object": "update",
+                "null": "scale_matched",
+            },
+            sign=1,
+        ),
+    ),
+    Claim(
+        "spectrum_preserved",
+        PATH,
+        "RLVR keeps the base's singular values",
+        "drift of the singular values, mean over matrices",
+        "Gaussian noise with the norm of the update",
+        "share of the null",
+        partial(
+            *(over_layers, "spectrum_preserved"),
+            table="anatomy",
+            where={"statistic": "spectrum_drift", "null": "chance", "view": "float32"},
+            sign=-1,
+            relative=True,
+        ),
+    ),
+    Claim(
+        "off_principal",
+        PATH,
+        "Updates avoid the base's principal directions",
+        "energy of the update in the base's leading subspaces on both sides",
+        "the same update with random signs",
+        "share of the null",
+        partial(
+            *(over_layers, "off_principal"),
+            table="anatomy",
+            where={"statistic": "principal_share", "null": "signs", "view": "float32"},
+            sign=-1,
+            relative=True,
+        ),
+    ),
+    Claim(
+        "low_magnitude_weights_change",
+        PATH,
+        "Small weights are the ones that change",
+        "share of changed entries among the smaller half of the base's, bfloat16",
+        "changes that depend only on how far an entry is from the next bfloat16 number",
+        "share of entries",
+        partial(
+            *(over_layers, "low_magnitude_weights_change"),
+            table="anatomy",
+            where={
+                "statistic": "low_magnitude_overlap",
+                "null": "margin",
+                "view": "bfloat16",
+            },
+            sign=1,
+        ),
+    ),
+    Claim(
+        "sparse_beyond_rounding",
+        PATH,
+        "Updates are sparse",
+        "share of entries that are the same in bfloat16",
+        "Gaussian noise with the norm of the update, rounded alike",
+        "share of entries",
+        partial(
+            *(over_layers, "sparse_beyond_rounding"),
+            table="anatomy",
+            where={"statistic": "sparsity", "null": "chance", "view": "bfloat16"},
+            sign=1,
+        ),
+    ),
+    Claim(
+        "striped",
+        PATH,
+        "Changes lie in stripes",
+        "variance of the shares of changed entries over rows, over that of chance",
+        "changes that depend only on how far an entry is from the next bfloat16 number",
+        "index, 1 by chance",
+        partial(
+            *(over_layers, "striped"),
+            table="anatomy",
+            where={
+                "statistic": "row_stripes_given_margin",
+                "null": "chance",
+                "view": "bfloat16",
+            },
+            sign=1,
+        ),
+    ),
+    Claim(
+        "same_subnetwork",
+        PATH,
+        "Runs with other seeds change the same entries",
+        "Jaccard index of the changed entries of two runs, bfloat16",
+        "changes that depend only on how far an entry is from the next bfloat16 number",
+        "Jaccard index",
+        partial(
+            *(over_layers, "same_subnetwork"),
+            table="overlap",
+            where={"statistic": "jaccard", "null": "margin", "view": "bfloat16"},
+            sign=1,
+        ),
+    ),
+    Claim(
+        "pass_at_1_rises",
+        LIMIT,
+        "RLVR makes sampling more efficient",
+        "pass@1 of the full update minus the base's, paired by problem",
+        "no difference",
+        "share of problems",
+        pass_rises,
+    ),
+    Claim(
+        "base_overtakes",
+        LIMIT,
+        "With many answers the base solves more than the trained model",
+        "pass@k of the base minus that of the full update at the largest k",
+        "no difference",
+        "share of problems",
+        base_overtakes,
+    ),
+]
