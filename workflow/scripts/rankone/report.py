@@ -480,7 +480,8 @@ def render(
     """The report as one self-contained HTML page.
 
     `claims` is the table of claims. `figures` are SVG files in the order of the page;
-    `text_dir` holds the template report.html.j2, the overview workflow.rst and one `<figure>.rst` per figure.
+    `text_dir` holds the template report.html.j2, the overview workflow.rst and one
+    `<figure>.rst` per figure.
     """
     results = load_results(tables_dir)
     sizes = sample_sizes(results)
