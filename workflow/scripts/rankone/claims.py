@@ -251,9 +251,9 @@ def pass_evidence(name: str, row: pd.Series, sign: int) -> Evidence:
 def claims_table(tables: Tables, calibration: pd.DataFrame, rules: str) -> pd.DataFrame:
     """One row (COLUMNS) a claim and subject that the study measured.
 
-    `calibration` has claim, rate, low, high and rules; a claim that is not in it under
-    the hash `rules`, or whose rate of false verdicts is above 5 % with its interval, is
-    left out.
+    `calibration` has rows of calibration.rates(). A claim that is not in it under the
+    hash `rules`, or whose rate of false verdicts is above verdicts.FALSE_POSITIVES with
+    its interval, is left out.
     """
     calibrated = calibration[
         (calibration["rules"] == rules)
@@ -266,6 +266,13 @@ def claims_table(tables: Tables, calibration: pd.DataFrame, rules: str) -> pd.Da
         for evidence in claim.measure(tables)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def worst_rates(calibration: pd.DataFrame) -> pd.DataFrame:
+    """Of each claim the scenario with the most false verdicts, by claim."""
+    false = calibration[calibration["strength"] == 0]
+    worst = false.loc[false.groupby("claim")["rate"].idxmax()]
+    return worst.set_index("claim")
 
 
 def row(claim: Claim, evidence: Evidence, calibrated: pd.Series) -> dict:
