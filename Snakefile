@@ -21,12 +21,13 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/decompose.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/sample.smk"
 include: "workflow/rules/artefacts.smk"
-include: "workflow/rules/geometry.smk"
 include: "workflow/rules/analyze.smk"
+include: "workflow/rules/geometry.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/calibrate.smk"
 
 
 rule all:

@@ -20,6 +20,7 @@ def shorten(config: dict) -> dict:
         "schedule": {"max_steps": 2, "export_steps": [1, 2], "save_steps": 1},
         "variants": ["full", "rank1", "without_rank1", "random_rank1"],
         "benchmarks": benchmarks,
+        "sample": {"problems": 4, "samples": 4, "kl_samples": 1, "variants": ["full"]},
     }
 
 

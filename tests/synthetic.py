@@ -48,6 +48,8 @@ KEPT = {
     "random_rank1": 0.0,
 }
 ITEMS = 200
+SAMPLED = ("full", "rank1", "without_rank1", "shrunk")
+PROBLEMS, SAMPLES = 40, 32
 
 
 def items(run: str, step: int, variant: str, scores: Mapping[str, float]):
@@ -81,8 +83,12 @@ def write_evaluations(
     runs: Sequence[str],
     steps: Sequence[int],
     full: Mapping[str, float] = FULL_SCORES,
+    changed: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Item files of the base and of each run; all variants at the last step only."""
+    """Item files of the base and of each run; all variants at the last step only.
+
+    `changed` gives the recipe of each run with an intervention, which is like it.
+    """
     frames = {"base/step-0": [items("base", 0, "base", BASE_SCORES)]}
     for run in runs:
         for step in steps:
@@ -91,6 +97,9 @@ def write_evaluations(
                 items(run, step, variant, between(share, full))
                 for variant, share in kept.items()
             ]
+    for run, recipe in (changed or {}).items():
+        scores = between(KEPT[recipe], full)
+        frames[f"{run}/step-{steps[-1]}"] = [items(run, steps[-1], "full", scores)]
     paths = [folder / "evaluate" / f"{name}.parquet" for name in frames]
     for path, parts in zip(paths, frames.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +205,45 @@ def update_rows(run: str, places: Sequence[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def write_answers(
+    folder: Path, runs: Sequence[str], step: int, changed: Mapping[str, str]
+) -> tuple[list[Path], list[Path]]:
+    """Sampled answers and KL of the base and of each run, with KEPT as what is kept."""
+    models = [("base", 0, {"base": 0.0})]
+    models += [(run, step, {v: KEPT[v] for v in SAMPLED}) for run in runs]
+    models += [(run, step, {"full": KEPT[recipe]}) for run, recipe in changed.items()]
+    answers, kl = [], []
+    for number, (run, at, kept) in enumerate(models):
+        stem = folder / "sample" / run / f"step-{at}"
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        found = [
+            frame.assign(run=run, step=at, variant=variant)
+            for place, (variant, share) in enumerate(kept.items())
+            for frame in answer_rows(share, 10 * number + place)
+        ]
+        answers.append(Path(f"{stem}.parquet"))
+        pd.concat(found[::2]).to_parquet(answers[-1], index=False)
+        kl.append(Path(f"{stem}.kl.parquet"))
+        pd.concat(found[1::2]).to_parquet(kl[-1], index=False)
+    return answers, kl
+
+
+def answer_rows(share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Answers and KL: the more is kept, the more solved; what was hard is lost."""
+    rng = np.random.default_rng(seed)
+    rate = np.linspace(0.02, 0.7, PROBLEMS)
+    rate = np.where(rate > 0.1, rate + 0.25 * share, rate * (1 - share))
+    keys = {
+        "problem": np.repeat([f"held_out-{i:02d}" for i in range(PROBLEMS)], SAMPLES),
+        "sample": np.tile(np.arange(SAMPLES), PROBLEMS),
+    }
+    frame = pd.DataFrame(keys).assign(tokens=4, response="", logp=-2.0)
+    frame["base_logp"] = -3 + share + 0.2 * rng.random(len(frame))
+    frame["correct"] = rng.random(len(frame)) < np.repeat(rate, SAMPLES)
+    kl = frame[frame["sample"] < 2]
+    return frame, kl.assign(kl=share**2 * rng.gamma(4, 0.1, len(kl)))
+
+
 def write_tables(
     folder: Path,
     runs: Sequence[str] = ("full-seed0", "full-seed1"),
@@ -203,11 +251,19 @@ def write_tables(
     full: Mapping[str, float] = FULL_SCORES,
     arms: Mapping[str, str | None] | None = None,
 ) -> Path:
-    """The whole study through `analyze`; returns the folder of tables."""
+    """The whole study through every `analyze`; returns the folder of tables."""
+    import analyze_knowledge
+    import analyze_samples
     from analyze import main
 
     arms = arms or {"full": None}
+    changed = {
+        f"{arm}-seed{seed}": recipe
+        for arm, recipe in arms.items()
+        for seed in range(2 if recipe else 0)
+    }
     matrices, spectra = write_decompositions(folder, runs, steps)
+    evaluations = write_evaluations(folder, runs, steps, full, changed)
     probes, updates = write_probes(folder, arms, steps)
     names = ("training", "scores", "differences", "recovery", "matrices")
     names += ("probes", "overfitting", "substitutions")
@@ -217,11 +273,24 @@ def write_tables(
         metrics=write_metrics(folder, runs, steps[-1]),
         matrices=matrices,
         spectra=spectra,
-        evaluations=write_evaluations(folder, runs, steps, full),
+        evaluations=evaluations,
         probes=probes,
         updates=updates,
         outputs=outputs,
         arms=arms,
+        seed=0,
+        draws=1000,
+    )
+    answers, kl = write_answers(folder, runs, steps[-1], changed)
+    names = ("pass_at_k", "pass_null", "efficiency", "solvable", "perplexity", "kl")
+    outputs = {name: folder / "tables" / f"{name}.tsv" for name in names}
+    analyze_samples.main(answers, kl, outputs, list(arms), seed=0, draws=1000)
+    names = ("retention", "forgetting", "forgetting_curve")
+    analyze_knowledge.main(
+        [p for p in evaluations if p.stem in ("step-0", f"step-{steps[-1]}")],
+        folder / "tables" / "kl.tsv",
+        {name: folder / "tables" / f"{name}.tsv" for name in names},
+        *(arms, 0.05),
         seed=0,
         draws=1000,
     )

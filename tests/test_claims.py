@@ -108,10 +108,10 @@ def test_knowledge_is_spared_only_if_the_controls_damage_it():
 def test_cells_are_those_of_the_first_arm_at_its_last_step(tmp_path):
     paths = synthetic.write_evaluations(tmp_path, ["full-seed0", "full-seed1"], [2, 4])
     items = tables.read_items(paths)
-    found = claims.cells(items, "full", 0, 500)
+    found = claims.last_scores(items, "full", 0, 500)
     cell = found[HELD_OUT]
     assert cell.has("full", "rank1", "without_rank1")
-    assert cell.score("base") == pytest.approx(0.3)
+    assert cell.mean("base") == pytest.approx(0.3)
     assert cell.difference("full", "base").value == pytest.approx(0.4)
 
 

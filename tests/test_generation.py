@@ -89,3 +89,8 @@ def test_a_completion_ends_with_its_line():
         tokenizer.convert_tokens_to_ids("\n"),
         tokenizer.eos_token_id,
     ]
+
+
+def test_a_completion_has_no_tokens_after_its_end():
+    rows = torch.tensor([[5, 6, 1, 0, 0], [5, 2, 7, 1, 0], [5, 6, 7, 8, 9]])
+    assert generation.up_to_end(rows, [1, 2]) == [[5, 6, 1], [5, 2], [5, 6, 7, 8, 9]]

@@ -1,38 +1,33 @@
-"""What is retained, damaged or forgotten is what was planted; KL is exact."""
+"""What is retained, damaged or forgotten is what was planted."""
 
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from torch.distributions import Categorical, kl_divergence
 
 from rankone.errors import UserError
 from rankone.knowledge import (
+    CURVE_COLUMNS,
     DAMAGED,
+    FORGETTING_COLUMNS,
     IMPROVED,
     RESIDUAL_COLUMNS,
     RETAINED,
+    RETENTION_COLUMNS,
     UNDETERMINED,
     benefit_and_damage,
     equivalence,
     forgetting_curve,
     forgetting_points,
-    mean_kl,
-    sequence_kl,
-    token_kl,
+    forgetting_tables,
+    retention_table,
 )
-from rankone.statistics import LEVEL, Sample, bootstrap
+from rankone.statistics import Sample, bootstrap
 
 BASE, VARIANT = 0, 1
 MARGIN = 0.05
 STUDIES = 400
-
-logits = arrays(np.float32, (3, 7), elements=st.floats(-30, 30, width=32))
 
 
 def tolerance(share):
@@ -149,114 +144,6 @@ def test_items_must_be_paired():
         benefit_and_damage([0, 1], [0, 1, 1])
 
 
-def test_kl_is_that_of_the_definition_on_a_tiny_vocabulary():
-    p, q = [0.5, 0.25, 0.25], [0.25, 0.25, 0.5]
-    expected = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-    found = token_kl(torch.tensor([p]).log(), torch.tensor([q]).log())
-    assert found.tolist() == pytest.approx([expected])
-
-
-@given(logits, logits)
-@settings(max_examples=80, deadline=None)
-def test_kl_is_torchs_and_never_negative(first, second):
-    base, model = torch.from_numpy(first), torch.from_numpy(second)
-    found = token_kl(base, model)
-    exact = kl_divergence(
-        Categorical(logits=base.double()), Categorical(logits=model.double())
-    )
-    assert (found >= 0).all()
-    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-7)
-
-
-@given(logits)
-@settings(max_examples=30, deadline=None)
-def test_kl_of_equal_models_is_zero(values):
-    base = torch.from_numpy(values)
-    assert (token_kl(base, base.clone()) == 0).all()
-    # A constant added to all logits is the same model.
-    assert token_kl(base, base + 3).max() < 1e-6
-
-
-def test_a_small_kl_is_accurate_in_a_large_vocabulary():
-    generator = torch.Generator().manual_seed(0)
-    base = 4 * torch.randn(4, 50_000, generator=generator)
-    model = base + 1e-3 * torch.randn(base.shape, generator=generator)
-    log_p, log_q = (x.double().log_softmax(-1) for x in (base, model))
-    exact = (log_p.exp() * (log_p - log_q)).sum(-1)
-    assert exact.max() < 1e-6
-    torch.testing.assert_close(token_kl(base, model).double(), exact, rtol=1e-2, atol=0)
-
-
-def test_tokens_that_a_model_excludes_count_right():
-    never = -math.inf
-    half, sure = torch.tensor([[0.0, 0.0, never]]), torch.tensor([[0.0, never, never]])
-    assert token_kl(sure, half).item() == pytest.approx(math.log(2))
-    assert token_kl(half, sure).item() == math.inf
-    assert token_kl(half, half).item() == 0
-
-
-def test_a_token_that_the_base_hardly_ever_says_does_not_overflow():
-    base, model = torch.tensor([[0.0, -100.0]]), torch.tensor([[0.0, 0.0]])
-    assert token_kl(base, model).item() == pytest.approx(math.log(2))
-
-
-def test_sequence_kl_is_the_kl_of_whole_answers():
-    # Two tokens from a vocabulary of three; the second depends on the first.
-    generator = torch.Generator().manual_seed(1)
-    first, second = torch.randn(2, 3, generator=generator)
-    after_base, after_model = torch.randn(2, 3, 3, generator=generator)
-    p1, q1 = first.softmax(0), second.softmax(0)
-    p2, q2 = after_base.softmax(1), after_model.softmax(1)
-    joint_p, joint_q = (p1[:, None] * p2).flatten(), (q1[:, None] * q2).flatten()
-    exact = (joint_p * (joint_p / joint_q).log()).sum()
-    # All first tokens, weighted as the base samples them.
-    base = torch.stack([first.expand(3, 3), after_base], dim=1)
-    model = torch.stack([second.expand(3, 3), after_model], dim=1)
-    found = sequence_kl(base, model, torch.ones(3, 2, dtype=torch.bool))
-    assert (p1 @ found).item() == pytest.approx(exact.item(), rel=1e-5)
-
-
-def test_positions_outside_the_answer_do_not_count():
-    base, model = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
-    model[:, 0, 0] = math.inf
-    model[0, 2, 1] = 1.0
-    answer = torch.tensor([[0, 1, 1], [0, 1, 0]])
-    found = sequence_kl(base, model, answer)
-    assert found[0] > 0 and found[1] == 0
-    assert found[0] == token_kl(base, model)[0, 2]
-
-
-def test_misshapen_logits_are_refused():
-    with pytest.raises(ValueError, match="logits"):
-        token_kl(torch.zeros(2, 3), torch.zeros(2, 4))
-    with pytest.raises(ValueError, match="answer"):
-        sequence_kl(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3), torch.ones(1, 3))
-
-
-def test_interval_of_the_mean_kl_covers_the_truth():
-    hits = 0
-    for seed in range(STUDIES):
-        values = rng(seed).gamma(4, 0.25, 60)
-        found = mean_kl(values, rng(seed), draws=300)
-        hits += found.low <= 1 <= found.high
-    assert abs(hits / STUDIES - LEVEL) < tolerance(LEVEL)
-
-
-def test_answers_to_one_prompt_are_not_independent():
-    level = np.repeat(rng().gamma(2, 0.5, 40), 8)
-    prompts = np.repeat(np.arange(40), 8)
-    alone = mean_kl(level, rng())
-    grouped = mean_kl(level, rng(), prompts=prompts)
-    assert grouped.value == pytest.approx(alone.value)
-    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
-
-
-def test_kl_without_a_finite_value_is_refused():
-    for values in ([], [1.0, math.inf]):
-        with pytest.raises(ValueError, match="finite"):
-            mean_kl(values, rng())
-
-
 NAMES = ["base", "full", "rank1", "shrunk", "rank4", "without_rank1"]
 KL = np.array([0.0, 1.0, 0.4, 0.2, 0.8, 0.6])
 
@@ -356,3 +243,124 @@ def test_a_curve_needs_three_different_kl(kl):
 def test_every_variant_needs_a_kl():
     with pytest.raises(ValueError, match="same number"):
         forgetting_points(sample_of(0, 50, curve(KL), 20), NAMES, KL[1:])
+
+
+ARMS = {"full": None, "prs": "rank1"}
+BENCHMARKS = {"facts": "knowledge", "science": "knowledge", "sums": "mathematics"}
+LOSSES = {"full": 0.2, "rank1": 0.05, "shrunk": 0.1}
+
+
+def item_rows(run, variant, losses, count=200):
+    """Items of every benchmark; of knowledge a share of the solved ones is lost."""
+    frames = []
+    for name, domain in BENCHMARKS.items():
+        loss = losses if domain == "knowledge" else 0.0
+        score = (np.arange(count) < count * (0.7 - loss)).astype(float)
+        frame = pd.DataFrame({"item": [f"{name}-{i}" for i in range(count)]})
+        frames.append(frame.assign(benchmark=name, domain=domain, score=score))
+    return pd.concat(frames).assign(run=run, variant=variant, step=4 * (run != "base"))
+
+
+def items_of(runs=("full-seed0",), losses=LOSSES, prs=("prs-seed0",), prs_loss=0.15):
+    frames = [item_rows("base", "base", 0.0)]
+    frames += [item_rows(run, v, loss) for run in runs for v, loss in losses.items()]
+    frames += [item_rows(run, "full", prs_loss + 0.1 * i) for i, run in enumerate(prs)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def kl_rows(**values):
+    """KL of all runs of an arm; `prs` is the arm of that name."""
+    rows = [
+        {"arm": "prs", "variant": "full"} if name == "prs" else {"variant": name}
+        for name in values
+    ]
+    table = pd.DataFrame(rows).assign(run="all", kl=list(values.values()))
+    table["arm"] = table.get("arm", pd.Series(dtype=object)).fillna("full")
+    return table.assign(low=table["kl"] - 0.01, high=table["kl"] + 0.01, n=30, runs=1)
+
+
+PLANTED = {"full": 2.0, "rank1": 0.5, "shrunk": 1.0, "prs": 1.5}
+
+
+def test_every_benchmark_and_domain_has_a_verdict():
+    found = retention_table(items_of(), ARMS, 0.05, seed=0, draws=300)
+    assert list(found.columns) == RETENTION_COLUMNS
+    found = found.set_index(["arm", "run", "benchmark", "domain", "variant"])
+    assert len(found) == 2 * (3 + 1) * (3 + 2)
+    mean = found.loc["full", "full-seed0", "mean", "knowledge", "full"]
+    assert mean["difference"] == pytest.approx(-0.2)
+    assert mean["verdict"] == DAMAGED
+    assert (mean["gained"], mean["lost"], mean["p"] < 1e-9) == (0, 0.2, True)
+    assert mean["low"] < mean["low_90"] < mean["difference"] < mean["high_90"]
+    kept = found.loc["full", "full-seed0", "mean", "mathematics"]
+    assert (kept["verdict"] == RETAINED).all()
+    assert set(found.loc["prs", "recipe"]) == {"rank1"}
+
+
+def test_items_are_not_counted_over_several_runs():
+    items = items_of(prs=("prs-seed0", "prs-seed1"))
+    found = retention_table(items, ARMS, 0.05, seed=0, draws=100)
+    several = found["runs"] > 1
+    assert several.any()
+    columns = ["gained", "lost", "p"]
+    assert found.loc[several, columns].isna().all(axis=None)
+    assert found.loc[~several, columns].notna().all(axis=None)
+
+
+def test_forgetting_has_the_variants_of_all_arms_on_one_curve():
+    tables = forgetting_tables(items_of(), kl_rows(**PLANTED), ARMS, 0, draws=300)
+    found, band = tables["forgetting"], tables["forgetting_curve"]
+    assert list(found.columns) == FORGETTING_COLUMNS
+    assert list(band.columns) == CURVE_COLUMNS
+    found = found.set_index(["arm", "variant"])
+    # A tenth of the KL in each: on the line.
+    assert (found["forgetting"] / found["kl"]).to_numpy() == pytest.approx(0.1)
+    assert found["residual"].to_numpy() == pytest.approx(0, abs=1e-9)
+    assert (found["low"] < found["forgetting"]).all()
+    assert (found["n"] == 400).all() and (found["runs"] == 1).all()
+    assert found.loc[("prs", "full"), "recipe"] == "rank1"
+    assert found["kl_high"].to_numpy() == pytest.approx(found["kl"] + 0.01)
+    assert band["kl"].max() == 2
+    assert (band["r2"] == band["r2"].iloc[0]).all() and band["r2"].iloc[0] > 0.99
+
+
+def test_a_variant_that_forgets_less_at_its_kl_is_below_the_curve():
+    items = items_of(losses={"full": 0.2, "rank1": 0.05, "shrunk": 0.02})
+    tables = forgetting_tables(items, kl_rows(**PLANTED), ARMS, 0, draws=300)
+    row = tables["forgetting"].set_index("variant").loc["shrunk"]
+    assert row["excess_high"] < 0
+
+
+def test_runs_that_disagree_widen_their_arms_interval():
+    widths = []
+    for prs in (("prs-seed0",), ("prs-seed0", "prs-seed1", "prs-seed2")):
+        tables = forgetting_tables(
+            items_of(prs=prs), kl_rows(**PLANTED), ARMS, 0, draws=500
+        )
+        row = tables["forgetting"].set_index(["arm", "variant"]).loc[("prs", "full")]
+        assert row["runs"] == len(prs)
+        assert row["forgetting"] == pytest.approx(0.15 + 0.05 * (len(prs) - 1))
+        widths.append(row["high"] - row["low"])
+    assert widths[1] > 1.5 * widths[0]
+
+
+@pytest.mark.parametrize(
+    "kl",
+    [
+        {"full": 2.0, "rank1": 0.5},
+        {"full": 2.0, "rank1": 0.5, "shrunk": 0.5},
+        {"full": 2.0, "rank1": 0.5, "shrunk": 0.0},
+        {"full": 2.0, "rank4": 0.5, "rank16": 1.0},
+    ],
+)
+def test_too_few_variants_make_empty_tables_with_their_columns(kl):
+    tables = forgetting_tables(items_of(), kl_rows(**kl), ARMS, 0, draws=50)
+    assert tables["forgetting"].empty and tables["forgetting_curve"].empty
+    assert list(tables["forgetting"].columns) == FORGETTING_COLUMNS
+    assert list(tables["forgetting_curve"].columns) == CURVE_COLUMNS
+
+
+def test_a_study_without_knowledge_has_no_forgetting():
+    items = items_of()[lambda table: table["domain"] == "mathematics"]
+    tables = forgetting_tables(items, kl_rows(**PLANTED), ARMS, 0, draws=50)
+    assert tables["forgetting"].empty

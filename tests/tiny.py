@@ -116,6 +116,12 @@ def study(folder: Path) -> dict:
             "arithmetic_train_probe": exact,
             "weather": {"domain": "knowledge", "metric": "acc"},
         },
+        "sample": {
+            "problems": 6,
+            "samples": 8,
+            "kl_samples": 2,
+            "variants": ["full", "rank1", "without_rank1", "shrunk"],
+        },
         "analyze": {"draws": 500},
     }
 

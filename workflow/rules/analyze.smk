@@ -1,8 +1,12 @@
 """Tables with intervals.
 
-In:  metrics, decompositions and item scores of all runs.
+In:  metrics, decompositions, item scores and sampled answers of all runs.
 Out: results/tables/*.{tsv,parquet}
 """
+
+BOOTSTRAP = {name: config["analyze"][name] for name in ("seed", "draws")}
+# The recipe of each arm's intervention.
+RECIPES = {name: recipe(arm) for name, arm in config["arms"].items()}
 
 
 rule analyze:
@@ -29,35 +33,53 @@ rule analyze:
     resources:
         mem_mb=2000,
     params:
-        draws=config["analyze"]["draws"],
-        seed=config["analyze"]["seed"],
-        arms={name: recipe(arm) for name, arm in config["arms"].items()},
+        **BOOTSTRAP,
+        arms=RECIPES,
     message:
         "Making the tables"
     script:
         "../scripts/analyze.py"
 
 
-rule claims:
+rule analyze_samples:
     input:
-        **{name: f"results/tables/{name}.tsv" for name in CLAIM_TABLES},
-        evaluations=rules.analyze.input.evaluations,
-        calibration=workflow.source_path("../../docs/calibration.tsv"),
+        answers=sampled("results/sample/{run}/step-{step}.parquet"),
+        kl=sampled("results/sample/{run}/step-{step}.kl.parquet"),
     output:
-        "results/claims.tsv",
+        **{name: f"results/tables/{name}.tsv" for name in SAMPLE_TABLES},
     log:
-        "logs/claims.log",
+        "logs/analyze_samples.log",
     localrule: True
     conda:
         "../../envs/report.yaml"
     resources:
         mem_mb=2000,
     params:
-        tables=CLAIM_TABLES,
-        arm=next(iter(config["arms"])),
-        draws=config["analyze"]["draws"],
-        seed=config["analyze"]["seed"],
+        **BOOTSTRAP,
+        arms=list(RECIPES),
     message:
-        "Testing the claims"
+        "Making the tables of sampled answers"
     script:
-        "../scripts/claims.py"
+        "../scripts/analyze_samples.py"
+
+
+rule analyze_knowledge:
+    input:
+        evaluations=sampled("results/evaluate/{run}/step-{step}.parquet"),
+        kl="results/tables/kl.tsv",
+    output:
+        **{name: f"results/tables/{name}.tsv" for name in KNOWLEDGE_TABLES},
+    log:
+        "logs/analyze_knowledge.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        **config["analyze"],
+        arms=RECIPES,
+    message:
+        "Making the tables of knowledge"
+    script:
+        "../scripts/analyze_knowledge.py"

@@ -13,7 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 from rankone.errors import UserError
 from rankone.runs import expand
 from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
-from rankone.study import check, check_room
+from rankone.study import COMPLETION_LENGTH, check, check_room
 
 # The working directory may differ from the checkout; schemas belong to the latter.
 validate(config, "../schemas/config.schema.yaml")
@@ -43,6 +43,8 @@ EXAMINED = [
 # Runs without an intervention, whose whole spectra are analysed.
 PLAIN = [run for run, settings in RUNS.items() if not settings["intervention"]]
 GEOMETRY_TABLES = ["tails", "fits", "anatomy", "overlap"]
+# Where answers are sampled: the base, and the last exported step of every run.
+SAMPLED = [("base", 0), *((run, STEPS[-1]) for run in RUNS)]
 PROBED = list(dict.fromkeys(["train", *config["probes"]["splits"]]))
 SPLITS = ["train", "train_probe", "held_out", "shifted"]
 CHOICE = [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
@@ -51,9 +53,13 @@ TABLES = [
     *("probes", "overfitting", "substitutions"),
 ]
 # What claims are tested on.
-CLAIM_TABLES = ["overfitting"]
+CLAIM_TABLES = ["overfitting", "pass_at_k", "perplexity", "forgetting"]
 if config["decompose"]["spectra"]:
     CLAIM_TABLES += ["tails", "anatomy", "overlap"]
+SAMPLE_TABLES = [
+    *("pass_at_k", "pass_null", "efficiency", "solvable", "perplexity", "kl"),
+]
+KNOWLEDGE_TABLES = ["retention", "forgetting", "forgetting_curve"]
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16
@@ -68,6 +74,11 @@ wildcard_constraints:
 def examined(pattern):
     """The files of every run and step that is decomposed and benchmarked."""
     return [pattern.format(run=run, step=step) for run, step in EXAMINED]
+
+
+def sampled(pattern):
+    """The files of the base and of every run's last step."""
+    return [pattern.format(run=run, step=step) for run, step in SAMPLED]
 
 
 def recipe(arm):
@@ -87,13 +98,23 @@ def archives(wildcards):
     return {name: f"results/prepare/packages/{name}" for name in sorted(packages)}
 
 
-def variants(wildcards):
-    """All variants at the last step of a run without an intervention, else `full`."""
+def applied(names, wildcards):
+    """All of these at the last step of a run without an intervention, else `full`."""
     if wildcards.run == "base":
         return ["base"]
     last = int(wildcards.step) == STEPS[-1]
     changed = RUNS[wildcards.run]["intervention"]
-    return config["variants"] if last and not changed else ["full"]
+    return names if last and not changed else ["full"]
+
+
+def variants(wildcards):
+    """The variants that are benchmarked."""
+    return applied(config["variants"], wildcards)
+
+
+def sampled_variants(wildcards):
+    """The variants whose answers are sampled."""
+    return applied(config["sample"]["variants"], wildcards)
 
 
 def checkpoint(wildcards):
@@ -168,6 +189,19 @@ def evaluation_settings():
     return {
         "benchmarks": config["benchmarks"],
         "evaluate": config["evaluate"],
+        "others": config["others"],
+        "seed": config["evaluate"]["seed"],
+        "trust_remote_code": config["model"]["trust_remote_code"],
+    }
+
+
+def sample_settings():
+    """Everything but the variants that decides the sampled answers of a model."""
+    sample = {key: v for key, v in config["sample"].items() if key != "variants"}
+    longest = config["grpo"].get("max_completion_length") or COMPLETION_LENGTH
+    return sample | {
+        "tokens": sample["tokens"] or longest,
+        "dtype": config["evaluate"]["dtype"],
         "others": config["others"],
         "seed": config["evaluate"]["seed"],
         "trust_remote_code": config["model"]["trust_remote_code"],

@@ -106,8 +106,8 @@ rule analyze_geometry:
     resources:
         mem_mb=2000,
     params:
-        draws=config["analyze"]["draws"],
-        seed=config["analyze"]["seed"],
+        **BOOTSTRAP,
+        arms=list(RECIPES),
     message:
         "Making the tables of spectra and places"
     script:

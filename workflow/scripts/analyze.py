@@ -1,6 +1,5 @@
 """Make the study's tidy tables from its metrics, decompositions and item scores."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +14,11 @@ from rankone.tables import (
     score_tables,
     spectra_table,
     training_table,
-    with_arms,
-    write_table,
+    write_tables,
 )
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
-
-logger = logging.getLogger(__name__)
 
 PROBE_KEYS = ["run", "step", "moment", "split", "problem", "sampling", "correct"]
 MATRIX_KEYS = ["run", "step", "update", "view", "layer", "module", "tensor"]
@@ -57,9 +53,7 @@ def main(
     tables["substitutions"] = substitution_table(
         concatenate(updates, ["run", "step", "moment", "frobenius_norm"]), steps
     )
-    for name, path in outputs.items():
-        write_table(with_arms(tables[name], list(arms)), path)
-        logger.info("%s: %d rows in %s", name, len(tables[name]), path)
+    write_tables(tables, outputs, list(arms))
 
 
 if __name__ == "__main__":

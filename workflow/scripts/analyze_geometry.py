@@ -7,7 +7,7 @@ import pandas as pd
 
 from rankone.geometry import anatomy_table, beside_base, beside_nulls, tails_table
 from rankone.jobs import job
-from rankone.tables import concatenate, write_table
+from rankone.tables import concatenate, write_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,6 +18,7 @@ KEYS = ["run", "step", "tensor"]
 def main(
     inputs: Mapping[str, Sequence[str]],
     outputs: Mapping[str, str],
+    arms: Sequence[str],
     seed: int,
     draws: int,
 ) -> None:
@@ -38,8 +39,7 @@ def main(
         "paths": concatenate(inputs["paths"], KEYS),
         "curves": concatenate(inputs["curves"], KEYS),
     }
-    for name, path in outputs.items():
-        write_table(tables[name], path)
+    write_tables(tables, outputs, arms)
 
 
 if __name__ == "__main__":
@@ -47,6 +47,7 @@ if __name__ == "__main__":
         main(
             dict(snakemake.input.items()),
             dict(snakemake.output.items()),
+            snakemake.params.arms,
             snakemake.params.seed,
             snakemake.params.draws,
         )

@@ -29,7 +29,8 @@ def main(
     found = {name: read_table(path) for name, path in tables.items()}
     of_arm = {n: t[t["arm"] == arm] for n, t in found.items() if n != "overfitting"}
     of_arm["overfitting"] = found["overfitting"]
-    of_arm["cells"] = claims.cells(read_items(evaluations), arm, seed, draws)
+    items = read_items(evaluations)
+    of_arm["last_scores"] = claims.last_scores(items, arm, seed, draws)
     rules = sha256(verdicts.__file__)
     table = claims.claims_table(of_arm, read_table(calibration), rules)
     write_table(table, output)

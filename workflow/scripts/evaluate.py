@@ -2,20 +2,19 @@
 
 import logging
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from transformers import AutoTokenizer
 
-from rankone import evaluation, recipes
+from rankone import evaluation
 from rankone.checkpoints import weight_files
 from rankone.compute import device, dtype, set_up
 from rankone.files import replacing
-from rankone.jobs import job
+from rankone.jobs import job, time_left
 from rankone.models import load_model
-from rankone.substitution import covered, sources, substituted
+from rankone.substitution import chosen, sources, substituted
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -40,7 +39,6 @@ def main(
     """
     options, trust = settings["evaluate"], settings["trust_remote_code"]
     benchmarks = settings["benchmarks"]
-    chosen = {name: recipes.parse(name) for name in names if name != "base"}
     loaded = evaluation.load_tasks(list(benchmarks), options["task_folders"], data)
     precision = dtype(options["dtype"])
     model = load_model(model_folder, precision, trust)
@@ -50,25 +48,18 @@ def main(
     place = {"run": run, "step": step, "precision": str(precision).split(".")[1]}
     tables, begun = [], time.monotonic()
     files = sources(weight_files(model_folder), checkpoint, factors)
-    for recipe in chosen.values():
-        covered(recipe, files[0])
-    for done, name in enumerate(names, start=1):
-        change = nullcontext()
-        if name in chosen:
-            change = substituted(
-                *(model, chosen[name], files),
-                *(settings["others"], settings["seed"]),
-            )
-        with change:
+    others, seed = settings["others"], settings["seed"]
+    recipes = chosen(names, files[0])
+    for done, (name, recipe) in enumerate(recipes.items(), start=1):
+        with substituted(model, recipe, files, others, seed):
             scores = evaluation.run_benchmarks(lm, benchmarks, loaded)
         tables.append(scores.assign(**place, variant=name))
         means = scores.groupby("benchmark", sort=False)["score"].mean()
-        eta = (time.monotonic() - begun) / done * (len(names) - done)
         logger.info(
-            "%s step %d %s: %s; %d:%02d left",
+            "%s step %d %s: %s; %s left",
             *(run, step, name),
             ", ".join(f"{key} {value:.3f}" for key, value in means.items()),
-            *divmod(round(eta), 60),
+            time_left(begun, done, len(names)),
         )
     with replacing(output) as temporary:
         pd.concat(tables).to_parquet(temporary, index=False)

@@ -153,7 +153,9 @@ def score_scenarios() -> list[Scenario]:
 def answer_scenarios() -> list[Scenario]:
     """Rewards of arms, and repeated answers."""
     probes, samples = made_answers.probes, made_answers.samples
+    likelihoods, forgetting = made_answers.likelihoods, made_answers.forgetting
     both = ("pass_at_1_rises", "base_overtakes")
+    likely, forgets = "answers_likely_under_base", "rank1_forgets_less_at_equal_kl"
     return [
         Scenario(
             "all arms lose alike",
@@ -177,6 +179,28 @@ def answer_scenarios() -> list[Scenario]:
             "problems are lost",
             both[1:],
             lambda s, seed: samples(s, 0.2, seed),
+            (0.05, 0.1, 0.2, 0.3),
+        ),
+        Scenario(
+            "answers as likely as before",
+            (likely,),
+            lambda s, seed: likelihoods(0.0, seed),
+        ),
+        Scenario(
+            "likelier answers",
+            (likely,),
+            lambda s, seed: likelihoods(s, seed),
+            (0.05, 0.1, 0.2),
+        ),
+        Scenario(
+            "forgetting follows the KL",
+            (forgets,),
+            lambda s, seed: forgetting(0.0, seed),
+        ),
+        Scenario(
+            "rank 1 forgets less",
+            (forgets,),
+            lambda s, seed: forgetting(s, seed),
             (0.05, 0.1, 0.2, 0.3),
         ),
     ]

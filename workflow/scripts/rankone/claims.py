@@ -15,7 +15,7 @@ from rankone import verdicts
 from rankone.knowledge import equivalence
 from rankone.runs import arm_of
 from rankone.statistics import Estimate, Sample, paired_difference
-from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, samples
+from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, cells
 from rankone.verdicts import Control, Kept, Verdict
 
 PRS, ALPHARL, RELEX = "arXiv 2605.06523", "arXiv 2510.00553", "arXiv 2605.21468"
@@ -117,7 +117,7 @@ def signed(value: float, low: float, high: float, scale: float) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Scores:
     """Resampled scores of one benchmark for the base and all variants."""
 
     sample: Sample
@@ -128,7 +128,7 @@ class Cell:
         """Whether all of these were evaluated."""
         return set(names) <= set(self.variants)
 
-    def score(self, name: str) -> float:
+    def mean(self, name: str) -> float:
         """Mean score of a variant."""
         return float(self.sample.observed[self.variants.index(name)])
 
@@ -144,47 +144,51 @@ class Cell:
         return Kept(name, found.difference, found.estimate)
 
 
-def cells(
+def last_scores(
     items: pd.DataFrame, arm: str, seed: int, draws: int
-) -> dict[tuple[str, str], Cell]:
-    """The cells of all runs of an arm at its last step, by domain and benchmark."""
-    last = items.loc[items["run"].map(arm_of) == arm, "step"].max()
-    own = items[(items["variant"] == BASE) | (items["run"].map(arm_of) == arm)]
-    own = own[(own["variant"] == BASE) | (own["step"] == last)]
+) -> dict[tuple[str, str], Scores]:
+    """The scores of all runs of an arm at its last step, by domain and benchmark."""
+    of_arm = items["run"].map(arm_of) == arm
+    last = items.loc[of_arm, "step"].max()
+    own = items[(items["variant"] == BASE) | (of_arm & (items["step"] == last))]
     return {
-        (cell["domain"], cell["benchmark"]): Cell(sample, variants, cell["n"])
-        for cell, sample, variants in samples(own, seed, draws)
-        if cell["run"] == ALL_RUNS
+        (cell.key["domain"], cell.key["benchmark"]): Scores(
+            cell.sample(seed, draws), cell.variants, cell.key["n"]
+        )
+        for cell in cells(own)
+        if cell.key["run"] == ALL_RUNS
     }
 
 
 def carries_the_gain(tables: Tables) -> list[Evidence]:
     """Whether rank 1 raises held-out accuracy, and more than every control."""
-    cell = tables.get("cells", {}).get(HELD_OUT)
-    if cell is None or not cell.has("rank1"):
+    scores = tables.get("last_scores", {}).get(HELD_OUT)
+    if scores is None or not scores.has("rank1"):
         return []
-    effect = cell.difference("rank1", BASE)
+    effect = scores.difference("rank1", BASE)
     controls = [
-        Control(name, cell.difference(name, BASE), cell.difference("rank1", name))
+        Control(name, scores.difference(name, BASE), scores.difference("rank1", name))
         for name in CONTROLS
-        if cell.has(name)
+        if scores.has(name)
     ]
     verdict = verdicts.with_controls(effect, controls)
-    return [Evidence(cell.score("rank1"), cell.score(BASE), effect, cell.n, verdict)]
+    return [
+        Evidence(scores.mean("rank1"), scores.mean(BASE), effect, scores.n, verdict)
+    ]
 
 
 def keeps(
     name: str, tables: Tables, *, place: tuple[str, str], treated: str, reference: str
 ) -> list[Evidence]:
     """Whether a variant scores like the reference, and its controls do not."""
-    cell, margin = tables.get("cells", {}).get(place), verdicts.MARGINS[name]
-    if cell is None or not cell.has(treated, reference):
+    scores, margin = tables.get("last_scores", {}).get(place), verdicts.MARGINS[name]
+    if scores is None or not scores.has(treated, reference):
         return []
-    found = cell.kept(treated, reference, margin)
-    controls = [cell.kept(c, reference, margin) for c in CONTROLS if cell.has(c)]
+    found = scores.kept(treated, reference, margin)
+    controls = [scores.kept(c, reference, margin) for c in CONTROLS if scores.has(c)]
     verdict = verdicts.equal_with_controls(found, controls, margin)
-    scores = cell.score(treated), cell.score(reference)
-    return [Evidence(*scores, found.difference, cell.n, verdict)]
+    means = scores.mean(treated), scores.mean(reference)
+    return [Evidence(*means, found.difference, scores.n, verdict)]
 
 
 def implicit_overfitting(tables: Tables) -> list[Evidence]:
@@ -243,6 +247,32 @@ def pass_evidence(name: str, row: pd.Series, sign: int) -> Evidence:
     verdict = verdicts.beyond_null(effect, verdicts.MARGINS[name])
     base = row["value"] - row["difference"]
     return Evidence(row["value"], base, effect, row["n"], verdict, f"k = {row['k']}")
+
+
+def likely_under_base(tables: Tables) -> list[Evidence]:
+    """Whether the base finds the trained model's answers likelier than its own."""
+    row = of_full(tables.get("perplexity"), lambda table: table["nll"].notna())
+    if row is None:
+        return []
+    bounds = row["difference"], row["difference_low"], row["difference_high"]
+    effect = signed(*bounds, -1)
+    margin = verdicts.MARGINS["answers_likely_under_base"]
+    verdict = verdicts.beyond_null(effect, margin)
+    return [Evidence(row["nll"], row["base_nll"], effect, row["n"], verdict)]
+
+
+def forgets_less(tables: Tables) -> list[Evidence]:
+    """Whether rank 1 forgets less than the other variants' curve says at its KL."""
+    table = tables.get("forgetting")
+    rows = [] if table is None else table[table["variant"] == "rank1"]
+    if not len(rows):
+        return []
+    row = rows.iloc[0]
+    effect = signed(row["excess"], row["excess_low"], row["excess_high"], -1)
+    margin = verdicts.MARGINS["rank1_forgets_less_at_equal_kl"]
+    verdict = verdicts.beyond_null(effect, margin)
+    others = row["forgetting"] - row["excess"]
+    return [Evidence(row["forgetting"], others, effect, row["n"], verdict)]
 
 
 # The table
@@ -511,5 +541,23 @@ CLAIMS = [
         "no difference",
         "share of problems",
         base_overtakes,
+    ),
+    Claim(
+        "answers_likely_under_base",
+        LIMIT,
+        "The trained model's answers are ones that the base finds likely",
+        "negative log-probability of its answers under the base, per token",
+        "that of the base's own answers to the same problems",
+        "nats per token",
+        likely_under_base,
+    ),
+    Claim(
+        "rank1_forgets_less_at_equal_kl",
+        PRS,
+        "Rank 1 forgets less than other changes that move the policy as far",
+        "mean knowledge score that rank 1 loses against the base",
+        "what the other variants lose at the same KL from the base (their curve)",
+        "share of items",
+        forgets_less,
     ),
 ]

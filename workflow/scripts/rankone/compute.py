@@ -47,3 +47,12 @@ def dtype(name: str) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if has_bfloat16() else torch.float32
     return getattr(torch, name)
+
+
+def autocast(name: str) -> torch.autocast:
+    """A region where float32 weights are used in the dtype of that name.
+
+    Weights are cast once a region: do not change them within one.
+    """
+    chosen = dtype(name)
+    return torch.autocast(device().type, chosen, enabled=chosen != torch.float32)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rankone.errors import UserError
-from rankone.sharing import can_share, group_rows, pack
+from rankone.sharing import can_share, group_rows, pack, predicted
 from rankone.study import TASKS, own_tasks
 
 FEW_SHOT_SEED = 1234  # lm-eval's own default
@@ -72,11 +72,7 @@ class SharedContextLM(HFLM):
     def score(self, contexts: list, choices: list) -> list[tuple[float, bool]]:
         """Log-likelihood of every choice, and whether it is the greedy continuation."""
         inputs = pack(contexts, choices, self.device)
-        labels = inputs.pop("shift_labels")
-        columns = labels.shape[1] - int((labels != -100).any(0).int().argmax())
-        logits = self.model(**inputs, logits_to_keep=columns).logits
-        labels = labels[:, -columns:]
-        logits, targets = logits[labels != -100].float(), labels[labels != -100]
+        logits, targets = predicted(self.model, inputs)
         lengths = [len(choice) for group in choices for choice in group]
         found = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
         best = logits.argmax(-1) == targets

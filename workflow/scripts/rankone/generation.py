@@ -77,7 +77,7 @@ def batches(rows: Sequence, size: int) -> Iterator[Sequence]:
 
 
 @torch.no_grad()
-def complete(
+def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
@@ -88,12 +88,13 @@ def complete(
     size: int,
     seed: int,
     repetition_penalty: float = 1.0,
-) -> list[str]:
-    """One completion of every prompt, `size` prompts together, of at most `tokens`.
+) -> list[list[int]]:
+    """Tokens of one completion of every prompt, `size` prompts together.
 
     `greedy` says of each whether the best tokens or random ones are taken; `sampling`
-    is as in processors(). Completions end with the model's own end tokens. The same
-    prompts, sizes and seed give the same completions.
+    is as in processors(). Completions end with one of the model's own end tokens, which
+    is among their tokens, or after `tokens`. The same prompts, sizes and seed give the
+    same completions.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     config = GenerationConfig(
@@ -118,6 +119,22 @@ def complete(
                 sampling, generator, torch.tensor(best, device=model.device)
             ),
         )
-        new = output[:, inputs["input_ids"].shape[1] :]
-        found += tokenizer.batch_decode(new, skip_special_tokens=True)
+        found += up_to_end(
+            output[:, inputs["input_ids"].shape[1] :], config.eos_token_id
+        )
     return found
+
+
+def up_to_end(completions: torch.Tensor, ends: int | list[int]) -> list[list[int]]:
+    """The tokens of every row up to its first end token, that one included."""
+    ended = torch.isin(completions, torch.tensor(ends, device=completions.device))
+    inside = ended.cumsum(1) - ended.long() == 0
+    return [row[keep].tolist() for row, keep in zip(completions, inside, strict=True)]
+
+
+def complete(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *what, **options
+) -> list[str]:
+    """generate() as text, without special tokens."""
+    found = generate(model, tokenizer, *what, **options)
+    return tokenizer.batch_decode(found, skip_special_tokens=True)

@@ -1,7 +1,8 @@
-"""What every job shares: its log, and how it stops."""
+"""What every job shares: its log, how it stops, and the time that is left."""
 
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +35,9 @@ def job(log: str | Path) -> Iterator[None]:
     except Exception:
         logging.exception("This should not have happened; please report it:")
         raise
+
+
+def time_left(begun: float, done: int, total: int) -> str:
+    """Minutes and seconds that the rest takes at the speed since `begun`."""
+    seconds = (time.monotonic() - begun) / done * (total - done)
+    return "{}:{:02d}".format(*divmod(round(seconds), 60))

@@ -8,27 +8,29 @@ Lakens, Soc. Psychol. Personal. Sci. 8 (2017) 355 (difference and equivalence to
 RL's Razor, arXiv 2509.04259 (forgetting follows the forward KL on the new task).
 """
 
-from collections.abc import Hashable, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from rankone.errors import UserError
+from rankone.runs import arm_of
 from rankone.sampling import mcnemar
 from rankone.statistics import (
     DRAWS,
     Estimate,
     Sample,
     Z,
+    bootstrap,
     paired_difference,
     percentile,
-    resample,
     wilson,
 )
+from rankone.tables import ALL_RUNS, BASE, CELL, CELL_ORDER, Cell, cells
 
 RETAINED = "retained"
 DAMAGED = "damaged"
@@ -39,11 +41,25 @@ UNDETERMINED = "undetermined"
 ONE_SIDED = 0.05
 BAND_POINTS = 101
 LEAST_VARIANTS = 3
+DOMAIN = "knowledge"
+RETENTION_COLUMNS = [
+    *(*CELL, "recipe", "difference", "low", "high", "low_90", "high_90"),
+    *("margin", "verdict", "rule", "gained", "gained_low", "gained_high"),
+    *("lost", "lost_low", "lost_high", "p"),
+]
 RESIDUAL_COLUMNS = [
     *("variant", "kl", "forgetting", "low", "high", "fitted", "leverage"),
     *("residual", "residual_low", "residual_high"),
     *("excess", "excess_low", "excess_high", "extrapolated"),
 ]
+
+
+FORGETTING_COLUMNS = [
+    *("arm", "run", "variant", "recipe", "kl", "kl_low", "kl_high"),
+    *(c for c in RESIDUAL_COLUMNS if c not in ("variant", "kl")),
+    *("n", "runs"),
+]
+CURVE_COLUMNS = ["arm", "kl", "value", "low", "high", "r2", "r2_out"]
 
 
 @dataclass(frozen=True)
@@ -142,73 +158,48 @@ def benefit_and_damage(base_scores: ArrayLike, variant_scores: ArrayLike) -> Cha
     return Change(*shares, mcnemar(gained, lost), n)
 
 
-@torch.no_grad()
-def token_kl(base_logits: torch.Tensor, model_logits: torch.Tensor) -> torch.Tensor:
-    """Forward KL(base || model) of the next token at every position, in nats.
-
-    Logits [..., T, V] of the same shape; the result is float32 [..., T], exact over the
-    vocabulary, never negative. Give logits in float32: rounding logits with a standard
-    deviation of 4 to bfloat16 alone makes a KL of 3e-4 per token.
-
-    With d = log q - log p it sums p (exp(d) - 1 - d), which equals the usual -p d
-    because p and q sum to one. Its terms are of second order in d and not negative, so
-    that rounding of the normalisers, of first order in the usual sum, does not matter.
-    """
-    if base_logits.shape != model_logits.shape:
-        raise ValueError(
-            f"logits: shapes {tuple(base_logits.shape)} and "
-            f"{tuple(model_logits.shape)}, expected the same"
-        )
-    log_p = torch.log_softmax(base_logits.float(), dim=-1)
-    log_q = torch.log_softmax(model_logits.float(), dim=-1)
-    p, d = log_p.exp(), log_q - log_p
-    # Where q is much larger than p, exp(d) can overflow while q and p do not.
-    large = log_q.exp() - p - p * d
-    terms = torch.where(d > 1, large, p * (torch.expm1(d) - d))
-    # What the base never does costs nothing but the model's mass there.
-    return torch.where(p > 0, terms, log_q.exp()).sum(dim=-1)
-
-
-def sequence_kl(
-    base_logits: torch.Tensor, model_logits: torch.Tensor, answer: torch.Tensor
-) -> torch.Tensor:
-    """Forward KL of whole answers, summed over their tokens: [B], in nats.
-
-    Logits [B, T, V] are those that predict the tokens; `answer` [B, T] is True where
-    the predicted token belongs to the answer (its end token included, prompt and
-    padding not). Both models read the same tokens, sampled by the base at temperature 1
-    without top-k or top-p: then the mean over answers is E[log base - log model] (arXiv
-    2509.04259), with less noise than the sampled tokens' log-probabilities alone.
-    """
-    if answer.shape != base_logits.shape[:-1]:
-        raise ValueError(
-            f"answer: shape {tuple(answer.shape)}, expected "
-            f"{tuple(base_logits.shape[:-1])}"
-        )
-    # Not a product: a position outside may be infinite.
-    kl = token_kl(base_logits, model_logits)
-    return torch.where(answer.bool(), kl, torch.zeros_like(kl)).sum(dim=-1)
-
-
-def mean_kl(
-    values: ArrayLike,
-    rng: np.random.Generator,
+def retention_table(
+    items: pd.DataFrame,
+    arms: Mapping[str, str | None],
+    margin: float,
+    seed: int,
     draws: int = DRAWS,
-    prompts: Sequence[Hashable] | None = None,
-) -> Estimate:
-    """Mean KL over sequences (N,) with its bootstrap interval.
+) -> pd.DataFrame:
+    """equivalence() to the base of every run, variant, benchmark and domain.
 
-    With `prompts`, the prompt of each sequence, the mean is over prompts of their means
-    and prompts are resampled: answers to one prompt are not independent. With few
-    sequences and a long upper tail the interval's upper bound is too low.
+    One row (RETENTION_COLUMNS) each; `low_90` and `high_90` are the bounds of the
+    equivalence test. `recipe` is what the arm's intervention puts for the updates, as
+    `arms` has it. Items that were gained and lost are counted within one run: with
+    several runs those columns are missing. Of a domain all items count alike there,
+    while its difference is the mean over benchmarks.
     """
-    table = pd.Series(np.asarray(values, dtype=np.float64))
-    if table.empty or not np.isfinite(table).all():
-        raise ValueError("KL of sequences: expected one or more finite values")
-    if prompts is not None:
-        table = table.groupby(np.asarray(prompts)).mean()
-    observed, drawn = resample([table.to_numpy()[None, None]], rng, draws)
-    return percentile(observed[0, 0], drawn[0, :, 0])
+    rows = []
+    for cell in cells(items):
+        if cell.key["run"] != BASE:
+            rows += _retention_rows(cell, arms, margin, cell.sample(seed, draws))
+    table = pd.DataFrame(rows, columns=RETENTION_COLUMNS)
+    return table.sort_values(CELL_ORDER, ignore_index=True)
+
+
+def _retention_rows(
+    cell: Cell, arms: Mapping[str, str | None], margin: float, sample: Sample
+) -> list[dict]:
+    """One row for every variant of a cell but the base."""
+    rows = []
+    for index, variant in enumerate(cell.variants[1:], 1):
+        found = equivalence(sample, index, 0, margin)
+        row = {**cell.key, "variant": variant, "recipe": arms[cell.key["arm"]]}
+        row |= _columns(found.difference, "difference", "low", "high")
+        row |= {"low_90": found.estimate.low, "high_90": found.estimate.high}
+        row |= {"margin": margin, "verdict": found.verdict, "rule": found.rule}
+        if cell.key["runs"] == 1:
+            scores = np.concatenate([stratum[0] for stratum in cell.strata], axis=1)
+            change = benefit_and_damage(scores[0], scores[index])
+            row |= _columns(change.gained, "gained", "gained_low", "gained_high")
+            row |= _columns(change.lost, "lost", "lost_low", "lost_high")
+            row |= {"p": change.p}
+        rows.append(row)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -340,3 +331,71 @@ def _r2(residuals: pd.Series, forgetting: np.ndarray) -> float:
     """Share of the variance over variants that is explained; NaN without any."""
     spread = np.square(forgetting - forgetting.mean()).sum()
     return float(1 - np.square(residuals).sum() / spread) if spread else np.nan
+
+
+def forgetting_tables(
+    items: pd.DataFrame,
+    kl: pd.DataFrame,
+    arms: Mapping[str, str | None],
+    seed: int,
+    draws: int = DRAWS,
+) -> dict[str, pd.DataFrame]:
+    """The tables `forgetting` and `forgetting_curve`, through the variants of all arms.
+
+    Forgetting is the base's mean score over the knowledge benchmarks minus a variant's,
+    mean over the runs of its arm; KL is that of the rows `all` of `kl`, which is
+    likelihood.kl_table(). `items` are of one step of each run. The first table has a
+    row (FORGETTING_COLUMNS) per arm and variant with both, the second the curve with
+    its band (CURVE_COLUMNS). Both are empty where forgetting_curve() has too few
+    variants.
+    """
+    items = items[items["domain"] == DOMAIN]
+    items = items.assign(arm=items["run"].map(arm_of))
+    own = items.groupby(["arm", "variant"])["run"].unique().rename("own")
+    points = kl[kl["run"] == ALL_RUNS].merge(own.reset_index(), on=["arm", "variant"])
+    if points.loc[points["kl"] > 0, "kl"].nunique() < LEAST_VARIANTS:
+        return {
+            "forgetting": pd.DataFrame(columns=FORGETTING_COLUMNS),
+            "forgetting_curve": pd.DataFrame(columns=CURVE_COLUMNS),
+        }
+    sample = _means_of_runs(items, points, seed, draws)
+    found = forgetting_curve(
+        forgetting_points(sample, [BASE, *points["variant"]], [0.0, *points["kl"]])
+    )
+    table = points.rename(columns={"low": "kl_low", "high": "kl_high"}).assign(
+        recipe=points["arm"].map(arms),
+        n=items["item"].groupby(items["benchmark"]).nunique().sum(),
+        runs=points["own"].map(len),
+    )
+    fit = found.residuals.drop(columns=["variant", "kl"])
+    band = found.band.assign(arm=ALL_RUNS, r2=found.r2, r2_out=found.r2_out)
+    return {
+        "forgetting": table.join(fit)[FORGETTING_COLUMNS],
+        "forgetting_curve": band[CURVE_COLUMNS],
+    }
+
+
+def _means_of_runs(
+    items: pd.DataFrame, points: pd.DataFrame, seed: int, draws: int
+) -> Sample:
+    """Mean scores of the base and of every point (`variant`, and `own`, its runs).
+
+    Items are resampled, the same for all; so are runs, the same for arms with as many.
+    """
+    keys = [(run, point.variant) for point in points.itertuples() for run in point.own]
+    strata = []
+    for _, rows in items.groupby("benchmark"):
+        wide = rows.pivot(index=["run", "variant"], columns="item", values="score")
+        strata.append(wide.loc[[(BASE, BASE), *keys]].to_numpy()[None])
+    single = bootstrap(strata, np.random.default_rng(seed), draws)
+    means = [single.observed[:1]]
+    drawn = [single.draws[:, 0]]
+    ends = np.cumsum([1, *points["own"].map(len)])
+    for first, end in itertools.pairwise(ends):
+        size = end - first
+        # Not the generator of the items: their draws must not depend on each other.
+        rng = np.random.default_rng([seed, size])
+        weights = rng.multinomial(size, np.full(size, 1 / size), draws) / size
+        means.append(single.observed[first:end].mean(keepdims=True))
+        drawn.append((weights * single.draws[:, first:end]).sum(axis=1))
+    return Sample(np.concatenate(means), np.stack(drawn, axis=1), single.floor)

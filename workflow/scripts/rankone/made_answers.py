@@ -3,16 +3,20 @@
 import numpy as np
 import pandas as pd
 
-from rankone.claims import HELD_OUT, Cell
+from rankone.claims import HELD_OUT, Scores
+from rankone.knowledge import forgetting_tables
+from rankone.likelihood import perplexity_table
 from rankone.overfitting import overfitting_table
 from rankone.sampling import pass_table
 from rankone.statistics import bootstrap
-from rankone.tables import BASE, FULL
+from rankone.tables import ALL_RUNS, BASE, FULL
 
 DRAWS = 1000  # of the bootstrap
 ITEMS, PROBLEMS, SAMPLES, SEEDS = 256, 48, 64, 3
 # Share of the items that a variant answers exactly as its reference does.
 COPIED = 0.6
+# Forward KL from the base, in nats, of the variants that forget.
+KL = {"rank1": 0.1, "without_rank1": 0.2, "shrunk": 0.15, FULL: 0.3, "rank4": 0.25}
 ARMS = {"full": None, "prs": "rank1", "shrunk": "shrunk", "random": "random_rank1"}
 
 
@@ -26,7 +30,7 @@ def answers(
     return np.where(copied, reference, fresh).astype(float)
 
 
-def cell(accuracies: dict[str, float], rng: np.random.Generator) -> Cell:
+def resampled(accuracies: dict[str, float], rng: np.random.Generator) -> Scores:
     """Resampled scores of variants with these expected accuracies; the base first."""
     base = (rng.random(ITEMS) < accuracies[BASE]).astype(float)
     scores = [base] + [
@@ -35,14 +39,14 @@ def cell(accuracies: dict[str, float], rng: np.random.Generator) -> Cell:
         if name != BASE
     ]
     sample = bootstrap([np.stack(scores)[None]], rng, DRAWS)
-    return Cell(sample, list(accuracies), ITEMS)
+    return Scores(sample, list(accuracies), ITEMS)
 
 
 def scores(
     place: tuple[str, str], accuracies: dict[str, float], seed: int
 ) -> dict[str, dict]:
     """The one cell of a study that a claim reads."""
-    return {"cells": {place: cell(accuracies, np.random.default_rng(seed))}}
+    return {"last_scores": {place: resampled(accuracies, np.random.default_rng(seed))}}
 
 
 def gains(rank1: float, controls: float, seed: int) -> dict:
@@ -92,11 +96,11 @@ def probes(excess: float, seed: int) -> dict[str, pd.DataFrame]:
                         }
                     )
                 )
-    table = start(pd.concat(rows))
+    table = with_start(pd.concat(rows))
     return {"overfitting": overfitting_table(table, ARMS, seed, DRAWS)}
 
 
-def start(table: pd.DataFrame) -> pd.DataFrame:
+def with_start(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a first moment of each run, in which nothing was solved."""
     first = table.assign(step=0, moment="step", correct=0)
     return pd.concat([first, table], ignore_index=True)
@@ -124,3 +128,55 @@ def samples(lost: float, gained: float, seed: int) -> dict[str, pd.DataFrame]:
     ]
     ks = [2**i for i in range(SAMPLES.bit_length())]
     return {"pass_at_k": pass_table(pd.concat(parts), ks, seed, DRAWS)}
+
+
+def likelihoods(likelier: float, seed: int) -> dict[str, pd.DataFrame]:
+    """A study whose trained model's answers are so many nats per token likelier."""
+    rng = np.random.default_rng(seed)
+    level = rng.gamma(4, 0.15, PROBLEMS)
+    parts = [
+        pd.DataFrame(
+            {
+                "run": run,
+                "variant": variant,
+                "problem": range(PROBLEMS),
+                "samples": SAMPLES,
+                "correct": 0,
+                "nll": level - shift + 0.1 * rng.standard_normal(PROBLEMS),
+                "own_nll": level,
+                "kl": 0.0,
+            }
+        )
+        for run, variant, shift in (
+            (BASE, BASE, 0.0),
+            ("full-seed0", FULL, likelier),
+        )
+    ]
+    return {"perplexity": perplexity_table(pd.concat(parts), seed, DRAWS)}
+
+
+def forgetting(spared: float, seed: int) -> dict[str, pd.DataFrame]:
+    """A study whose variants lose 0.4 of a score per nat, rank 1 so much less."""
+    rng = np.random.default_rng(seed)
+    base = (rng.random(ITEMS) < 0.6).astype(float)
+    scores = {BASE: base}
+    for name, kl in KL.items():
+        lost = 0.4 * kl - spared * (name == "rank1")
+        scores[name] = answers(base, base.mean() - lost, rng)
+    items = pd.concat(
+        pd.DataFrame(
+            {
+                "run": BASE if name == BASE else "full-seed0",
+                "step": 1,
+                "variant": name,
+                "benchmark": "facts",
+                "domain": "knowledge",
+                "item": range(ITEMS),
+                "score": values,
+            }
+        )
+        for name, values in scores.items()
+    )
+    kl = pd.Series(KL, name="kl").rename_axis("variant").reset_index()
+    kl = kl.assign(arm="full", run=ALL_RUNS, low=kl["kl"], high=kl["kl"])
+    return forgetting_tables(items, kl, {"full": None}, seed, DRAWS)

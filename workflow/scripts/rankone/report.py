@@ -55,6 +55,15 @@ DESCRIPTIONS = {
     "probes": "rewards on fixed problems during training",
     "overfitting": "implicit reward overfitting of each arm, with its verdict",
     "substitutions": "norms and directions of the updates during training",
+    "pass_at_k": "share of problems solved in k samples, for k = 1, 2, 4, ...",
+    "pass_null": "pass@k beside what an unchanged model would have",
+    "efficiency": "where pass@k of the base overtakes a variant's, and the gap",
+    "solvable": "problems that the base, a variant, both or neither solve",
+    "perplexity": "how likely the base finds a variant's answers",
+    "kl": "divergence of a variant's answers from the base's",
+    "retention": "scores kept, damaged or improved against the base, with margins",
+    "forgetting": "loss of knowledge against KL, of each variant",
+    "forgetting_curve": "the curve through them, with its band",
 }
 CAPTION_SETTINGS = {
     "file_insertion_enabled": False,

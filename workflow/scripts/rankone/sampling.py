@@ -98,11 +98,12 @@ def powers(counts: pd.DataFrame) -> list[int]:
 class Group:
     """Samples of some runs of one arm: `samples` and `correct` are (runs, V, problems).
 
-    `run` is the run's name, or `all` for several runs.
+    `run` is the run's name, or `all` for all runs of the arm together.
     """
 
     arm: str
     run: str
+    runs: list[str]
     variants: list[str]
     samples: np.ndarray
     correct: np.ndarray
@@ -112,6 +113,11 @@ class Group:
         """What the rows of all variants share."""
         runs, _, problems = self.samples.shape
         return {"arm": self.arm, "run": self.run, "n": problems, "runs": runs}
+
+    def shown(self) -> list[tuple[int, str]]:
+        """Places and names of variants that have rows: the base has its own alone."""
+        places = enumerate(self.variants)
+        return list(places) if self.run == BASE else list(places)[1:]
 
 
 def _checked(counts: pd.DataFrame) -> pd.DataFrame:
@@ -168,33 +174,40 @@ def _check_paired(counts: pd.DataFrame, problems: set) -> None:
 
 
 def groups(counts: pd.DataFrame) -> Iterator[Group]:
-    """The base alone, every run, and all runs of every arm that has several.
+    """The base alone, every run, and all runs of every arm.
 
     The first variant of each is the base; the others are those that all runs of the
     group have, in alphabetical order.
     """
     counts = _checked(counts)
-    yield _group(counts, BASE, [BASE], [BASE])
+    yield _group(counts, (BASE, BASE), [BASE], [BASE])
     trained = counts[counts["variant"] != BASE]
     for arm, of_arm in trained.groupby(trained["run"].map(arm_of), sort=False):
         runs = sorted(of_arm["run"].unique())
-        for chosen in [[run] for run in runs] + [runs] * (len(runs) > 1):
+        for label, chosen in [*((run, [run]) for run in runs), (ALL_RUNS, runs)]:
             sets = [set(of_arm.loc[of_arm["run"] == run, "variant"]) for run in chosen]
-            yield _group(counts, arm, chosen, [BASE, *sorted(set.intersection(*sets))])
+            variants = [BASE, *sorted(set.intersection(*sets))]
+            yield _group(counts, (arm, label), chosen, variants)
 
 
 def _group(
-    counts: pd.DataFrame, arm: str, runs: list[str], variants: list[str]
+    counts: pd.DataFrame, name: tuple[str, str], runs: list[str], variants: list[str]
 ) -> Group:
-    """The samples of these runs and variants; the base's stand in every run."""
+    """The samples of these runs and variants, named by arm and run."""
+    cubes = (
+        problem_cube(counts, column, runs, variants).astype(np.int64)
+        for column in ("samples", "correct")
+    )
+    return Group(*name, runs, variants, *cubes)
+
+
+def problem_cube(
+    counts: pd.DataFrame, column: str, runs: Sequence[str], variants: Sequence[str]
+) -> np.ndarray:
+    """Values of a column (runs, V, problems); the base's stand in every run."""
+    wide = counts.pivot(index=["run", "variant"], columns="problem", values=column)
     keys = [[(BASE if v == BASE else run, v) for v in variants] for run in runs]
-    cubes = {}
-    for column in ("samples", "correct"):
-        wide = counts.pivot(
-            index=["run", "variant"], columns="problem", values=column
-        ).astype(np.int64)
-        cubes[column] = np.stack([wide.loc[of_run].to_numpy() for of_run in keys])
-    return Group(arm, runs[0] if len(runs) == 1 else ALL_RUNS, variants, **cubes)
+    return np.stack([wide.loc[of_run].to_numpy() for of_run in keys])
 
 
 def _comparison(counts: pd.DataFrame, first: str, second: str) -> Group:
@@ -209,7 +222,7 @@ def _comparison(counts: pd.DataFrame, first: str, second: str) -> Group:
             f"{first} and {second} are compared in the arms {', '.join(arms) or 'none'}"
             "; expected the samples of exactly one arm with both of them."
         )
-    return _group(counts, arms[0], runs, [first, second])
+    return _group(counts, (arms[0], ALL_RUNS), runs, [first, second])
 
 
 def _curves(
@@ -263,9 +276,7 @@ def pass_table(
     rows = []
     for group in groups(counts):
         observed, drawn = _curves(group, ks, seed, draws)
-        for index, variant in enumerate(group.variants):
-            if (variant == BASE) != (group.run == BASE):
-                continue
+        for index, variant in group.shown():
             for place, k in enumerate(ks):
                 row = {**group.cell, "variant": variant, "k": k}
                 row |= _level(observed[index, place], drawn[:, index, place], row["n"])
@@ -417,8 +428,10 @@ def efficiency_table(
         raise UserError(f"k starts with {ks[0]}; expected 1, which the gap needs.")
     rows = []
     for group in groups(counts):
+        if group.run == BASE:
+            continue
         observed, drawn = _curves(group, ks, seed, draws)
-        for index, variant in enumerate(group.variants[1:], 1):
+        for index, variant in group.shown():
             pair = observed[[0, index]], drawn[:, [0, index]]
             found, gap = _crossing(*pair, ks), _gap(*pair, group.cell["n"])
             point = found.estimate or Estimate(np.nan, np.nan, np.nan)
@@ -453,7 +466,7 @@ def solvable_sets(counts: pd.DataFrame) -> pd.DataFrame:
         if group.run in (BASE, ALL_RUNS):
             continue
         (samples,), (correct,) = group.samples, group.correct
-        for index, variant in enumerate(group.variants[1:], 1):
+        for index, variant in group.shown():
             pair = [0, index]
             row = {**group.cell, "variant": variant}
             rows.append(row | _solvable(samples[pair], correct[pair]))

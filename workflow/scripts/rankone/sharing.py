@@ -65,18 +65,35 @@ def pack(
     """Model inputs [G, S] with one sequence a context, padded on the left.
 
     `shift_labels` has the token that each one of a continuation predicts, -100
-    elsewhere.
+    elsewhere. The attention mask is a plain one [G, S] where every context has a single
+    continuation.
     """
     rows = [lay_out(*pair) for pair in zip(contexts, continuations, strict=True)]
     length = max(map(len, rows))
     rows = [[(0, 0, -100, -1)] * (length - len(row)) + row for row in rows]
     ids, places, labels, segments = torch.tensor(rows, device=device).unbind(-1)
+    shared = any(len(tails) > 1 for tails in continuations)
     return {
         "input_ids": ids,
-        "attention_mask": visible(segments),
+        "attention_mask": visible(segments) if shared else (segments >= 0).long(),
         "position_ids": places,
         "shift_labels": labels,
     }
+
+
+def predicted(
+    model: PreTrainedModel, inputs: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Float32 logits [N, V] of all N tokens of the continuations, and these tokens [N].
+
+    `inputs` are those of pack(); the order is that of its continuations.
+    """
+    inputs = dict(inputs)
+    labels = inputs.pop("shift_labels")
+    columns = labels.shape[1] - int((labels != -100).any(0).int().argmax())
+    logits = model(**inputs, logits_to_keep=columns).logits
+    labels = labels[:, -columns:]
+    return logits[labels != -100].float(), labels[labels != -100]
 
 
 def group_rows(prompts: list[list[int]]) -> dict[tuple[int, ...], list[int]]:

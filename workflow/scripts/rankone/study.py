@@ -77,6 +77,7 @@ GRPO_SOURCES = {
 }
 LORA_SOURCES = {"peft": ("tuners/lora/config.py", "config.py")}
 LORA_RANK = 8  # PEFT's default
+COMPLETION_LENGTH = 512  # TRL's default
 # Parts of an update that are not a product of two factors, or not of the seven maps.
 NOT_LOW_RANK = {
     *("bias", "modules_to_save", "use_dora", "lora_bias", "trainable_token_indices"),
@@ -246,7 +247,7 @@ def check(config: dict) -> None:
     check_arms(config)
     check_batch(config["grpo"])
     check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
-    for name in config["variants"]:
+    for name in (*config["variants"], *config["sample"]["variants"]):
         recipes.parse(name)
     check_artefacts(config["artefacts"], config["others"])
     make_splits(config["problems"])

@@ -17,7 +17,7 @@ from rankone.checkpoints import (
 )
 from rankone.errors import UserError
 from rankone.factors import load_factors
-from rankone.recipes import Recipe
+from rankone.recipes import Recipe, parse
 from rankone.svd import Factors
 from rankone.updates import locate, read_trained, read_update
 from rankone.variants import Update, change
@@ -57,6 +57,17 @@ def covered(recipe: Recipe, base: Handles) -> list[str]:
             f"matrices that it covers have at most {most}; name fewer."
         )
     return names
+
+
+def chosen(names: list[str], base: Handles) -> dict[str, Recipe | None]:
+    """The recipe of every variant; None for `base`, the model as it is.
+
+    Raises UserError for a recipe that this model cannot have.
+    """
+    found = {name: None if name == "base" else parse(name) for name in names}
+    for recipe in filter(None, found.values()):
+        covered(recipe, base)
+    return found
 
 
 def decomposed(name: str, files: Files) -> tuple[Factors, Update]:
@@ -106,9 +117,19 @@ def restore(model: PreTrainedModel, base: Handles) -> None:
 
 @contextmanager
 def substituted(
-    model: PreTrainedModel, recipe: Recipe, files: Files, others: str, seed: int
+    model: PreTrainedModel,
+    recipe: Recipe | None,
+    files: Files,
+    others: str,
+    seed: int,
 ) -> Iterator[None]:
-    """Within the block `model` is the variant; after it, the base again."""
+    """Within the block `model` is the variant; after it, the base again.
+
+    Without a recipe it is the base all the time.
+    """
+    if recipe is None:
+        yield
+        return
     try:
         substitute(model, recipe, files, others, seed)
         yield

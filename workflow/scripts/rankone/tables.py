@@ -4,7 +4,9 @@ Items are paired by (benchmark, item) across the base, all variants and all runs
 whose items do not pair are refused.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from rankone.statistics import (
     wilson,
 )
 
+logger = logging.getLogger(__name__)
+
 BASE = "base"
 FULL = "full"
 ALL_RUNS = "all"
@@ -37,6 +41,7 @@ METRIC_KEYS = ["run", "step"]
 ITEM_COLUMNS = ["run", "step", "variant", "benchmark", "domain", "item", "score"]
 ITEM_KEY = ["run", "step", "variant", "benchmark", "item"]
 CELL = ["arm", "run", "step", "variant", "benchmark", "domain", "n", "runs"]
+CELL_ORDER = ["arm", "run", "step", "domain", "benchmark", "variant"]
 COLUMNS = {
     "training": ["arm", "run", "step", "quantity", "n", "value", "low", "high"],
     "scores": [*CELL, "score", "low", "high"],
@@ -72,6 +77,17 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
             table.to_parquet(temporary, index=False, compression="zstd")
         else:
             table.to_csv(temporary, sep="\t", index=False, float_format=FLOAT_FORMAT)
+
+
+def write_tables(
+    tables: Mapping[str, pd.DataFrame],
+    outputs: Mapping[str, str | Path],
+    arms: Sequence[str],
+) -> None:
+    """Write every table that `outputs` names, its rows in the order of the arms."""
+    for name, path in outputs.items():
+        write_table(with_arms(tables[name], arms), path)
+        logger.info("%s: %d rows in %s", name, len(tables[name]), path)
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: object) -> None:
@@ -151,9 +167,9 @@ def _check_paired(table: pd.DataFrame, expected: dict[str, set], path: str) -> N
 def with_arms(table: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     """The table with a first column `arm`, its rows in the order of `arms`.
 
-    The base is an arm by itself and comes first.
+    The base is an arm by itself and comes first; what belongs to all arms comes last.
     """
-    order = [BASE, *arms]
+    order = [BASE, *arms, ALL_RUNS]
     found = table["arm"] if "arm" in table else table["run"].map(arm_of)
     position = found.map({arm: i for i, arm in enumerate(order)})
     table = table.drop(columns="arm", errors="ignore").assign(arm=found)
@@ -190,23 +206,6 @@ def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["run", "quantity", "step"], ignore_index=True)
 
 
-def samples(
-    items: pd.DataFrame, seed: int, draws: int = DRAWS
-) -> Iterator[tuple[dict, Sample, list[str]]]:
-    """Every cell with its resampled scores and their variants, the base first.
-
-    A cell has arm, run, step, benchmark, domain, n and runs, as score_tables() says.
-    """
-    base = items[items["variant"] == BASE].assign(run=BASE)
-    trained = items[items["variant"] != BASE]
-    groups = [(BASE, BASE, 0, [BASE], trained.iloc[:0])]
-    for arm, of_arm in trained.groupby(trained["run"].map(arm_of)):
-        groups += [(arm, *group) for group in _groups(of_arm)]
-    for arm, label, step, runs, chosen in groups:
-        for cell, sample, variants in _cells(base, chosen, runs, seed, draws):
-            yield {"arm": arm, "run": label, "step": step, **cell}, sample, variants
-
-
 def score_tables(
     items: pd.DataFrame, seed: int, draws: int = DRAWS
 ) -> dict[str, pd.DataFrame]:
@@ -217,14 +216,41 @@ def score_tables(
     of an arm.
     """
     rows: dict[str, list[dict]] = {"scores": [], "differences": [], "recovery": []}
-    for cell, sample, variants in samples(items, seed, draws):
-        _add_variant_rows(rows, cell, sample, variants)
+    for cell in cells(items):
+        sample = cell.sample(seed, draws)
+        _add_variant_rows(rows, cell.key, sample, cell.variants)
     tables = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in rows}
-    order = ["arm", "run", "step", "domain", "benchmark", "variant"]
     return {
-        name: table.sort_values(order, ignore_index=True)
+        name: table.sort_values(CELL_ORDER, ignore_index=True)
         for name, table in tables.items()
     }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Paired scores of one benchmark, or of a domain, in some runs of an arm.
+
+    `key` has what the rows of all variants share; the first of `variants` is the base.
+    `strata` has an array (runs, V, items) for each benchmark.
+    """
+
+    key: dict
+    variants: list[str]
+    strata: list[np.ndarray]
+
+    def sample(self, seed: int, draws: int) -> Sample:
+        """Resampled mean scores; no cell depends on which others exist."""
+        return bootstrap(self.strata, np.random.default_rng(seed), draws)
+
+
+def cells(items: pd.DataFrame) -> Iterator[Cell]:
+    """The base, every run, and all runs of an arm at each step: all their cells."""
+    base = items[items["variant"] == BASE].assign(run=BASE)
+    trained = items[items["variant"] != BASE]
+    yield from _cells(base, trained.iloc[:0], [BASE], (BASE, BASE, 0))
+    for arm, of_arm in trained.groupby(trained["run"].map(arm_of)):
+        for label, step, runs, chosen in _groups(of_arm):
+            yield from _cells(base, chosen, runs, (arm, label, step))
 
 
 def _groups(
@@ -240,24 +266,25 @@ def _groups(
 
 
 def _cells(
-    base: pd.DataFrame, trained: pd.DataFrame, runs: list[str], seed: int, draws: int
-) -> Iterator[tuple[dict, Sample, list[str]]]:
-    """Yield a cell, its resampled scores and their variants, for each benchmark."""
+    base: pd.DataFrame,
+    trained: pd.DataFrame,
+    runs: list[str],
+    place: tuple[str, str, int],
+) -> Iterator[Cell]:
+    """The cells of a group of runs; `place` is its arm, label and step."""
     variants = _shared(trained, runs, "variant")
     benchmarks = _shared(trained if variants else base, runs, "benchmark")
     for unit in _units(base, benchmarks):
         strata = [
             _cube(base, trained, runs, variants, name) for name in unit["benchmarks"]
         ]
-        cell = {
+        key = dict(zip(("arm", "run", "step"), place, strict=True)) | {
             "benchmark": unit["name"],
             "domain": unit["domain"],
             "n": sum(stratum.shape[2] for stratum in strata),
             "runs": len(runs),
         }
-        # A fresh generator per cell: no cell depends on which others exist.
-        sample = bootstrap(strata, np.random.default_rng(seed), draws)
-        yield cell, sample, [BASE, *variants]
+        yield Cell(key, [BASE, *variants], strata)
 
 
 def _shared(table: pd.DataFrame, group: Sequence[str], column: str) -> list[str]:

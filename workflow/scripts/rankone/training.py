@@ -32,6 +32,7 @@ from rankone.compute import has_bfloat16
 from rankone.errors import UserError
 from rankone.files import digest, replacing
 from rankone.generation import stop_at_newline
+from rankone.jobs import time_left
 from rankone.problems import is_correct
 from rankone.updates import MODULES, read_update
 
@@ -188,11 +189,10 @@ class Recorder(TrainerCallback):
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
         done, left = state.global_step - self.first, state.max_steps - state.global_step
-        eta = (time.monotonic() - self.begun) / done * left
         logger.info(
-            "%s: step %d of %d, reward %.2f, %.1f s a step, %d:%02d left",
+            "%s: step %d of %d, reward %.2f, %.1f s a step, %s left",
             *(self.run, state.global_step, state.max_steps, row["reward"]),
-            *(row["seconds"], *divmod(round(eta), 60)),
+            *(row["seconds"], time_left(self.begun, done, done + left)),
         )
 
 

@@ -1,0 +1,32 @@
+"""Many answers of the base and of variants, and the KL from the base.
+
+In:  base model, checkpoint, factors, problems.
+Out: results/sample/{run}/step-{step}.parquet, one row an answer
+     results/sample/{run}/step-{step}.kl.parquet, one row per variant and base answer
+"""
+
+
+rule sample:
+    input:
+        unpack(trained),
+        model="results/prepare/model",
+        problems=f"results/prepare/problems/{config['sample']['split']}.jsonl",
+    output:
+        answers="results/sample/{run}/step-{step}.parquet",
+        kl="results/sample/{run}/step-{step}.kl.parquet",
+    log:
+        "logs/sample/{run}-step-{step}.log",
+    benchmark:
+        "results/resources/sample-{run}-step-{step}.tsv"
+    conda:
+        "../../envs/evaluate.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=8000,
+    params:
+        variants=sampled_variants,
+        settings=sample_settings(),
+    message:
+        "Sampling answers of {wildcards.run} at step {wildcards.step}"
+    script:
+        "../scripts/sample.py"

@@ -1,0 +1,79 @@
+"""Many answers of the variants of one exported step, and their KL from the base."""
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from transformers import AutoTokenizer
+
+from rankone import answers
+from rankone.checkpoints import weight_files
+from rankone.compute import set_up
+from rankone.files import read_jsonl, replacing
+from rankone.jobs import job, time_left
+from rankone.models import load_model
+from rankone.substitution import chosen, sources, substituted
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def main(
+    run: str,
+    step: int,
+    names: list[str],
+    model_folder: str,
+    problems: str,
+    checkpoint: str | None,
+    factors: str | None,
+    settings: dict,
+    outputs: dict[str, str],
+) -> None:
+    """Write `answers`, one row a sample, and `kl`, one row per answer of the base.
+
+    `settings` has the keys of `sample:`, `dtype`, `others`, `seed` and
+    `trust_remote_code`. The variant `base` is the model as it is.
+    """
+    trust, seed = settings["trust_remote_code"], settings["seed"]
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
+    models = [load_model(model_folder, trust=trust) for _ in ("base", "variant")]
+    for model in models:
+        answers.prepare(model, tokenizer)
+    rows = read_jsonl(problems)[: settings["problems"]]
+    reference = answers.of_base(models[0], tokenizer, rows, settings, seed)
+    tables, begun = {name: [] for name in outputs}, time.monotonic()
+    files = sources(weight_files(model_folder), checkpoint, factors)
+    for done, (name, recipe) in enumerate(chosen(names, files[0]).items(), start=1):
+        with substituted(models[1], recipe, files, settings["others"], seed):
+            found = answers.measure(
+                *(models, tokenizer, rows, reference, settings),
+                (seed, f"{run}:{name}"),
+            )
+        for output, table in found.items():
+            tables[output].append(table.assign(run=run, step=step, variant=name))
+        logger.info(
+            "%s step %d %s: %.3f correct, KL %.4f; %s left",
+            *(run, step, name),
+            *(found["answers"]["correct"].mean(), found["kl"]["kl"].mean()),
+            time_left(begun, done, len(names)),
+        )
+    for output, parts in tables.items():
+        with replacing(outputs[output]) as temporary:
+            pd.concat(parts).to_parquet(temporary, index=False)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads, keep_memory=True)
+        main(
+            snakemake.wildcards.run,
+            int(snakemake.wildcards.step),
+            *(snakemake.params.variants, snakemake.input.model),
+            snakemake.input.problems,
+            snakemake.input.get("checkpoint"),
+            snakemake.input.get("factors"),
+            *(snakemake.params.settings, dict(snakemake.output.items())),
+        )
