@@ -23,6 +23,7 @@ include: "workflow/rules/decompose.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/artefacts.smk"
 include: "workflow/rules/analyze.smk"
+include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/report.smk"
 

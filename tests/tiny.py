@@ -116,7 +116,7 @@ def study(folder: Path) -> dict:
             "arithmetic_train_probe": exact,
             "weather": {"domain": "knowledge", "metric": "acc"},
         },
-        "analyze": {"draws": 500},
+        "analyze": {"draws": 500, "null_draws": 20},
     }
 
 

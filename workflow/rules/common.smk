@@ -47,6 +47,7 @@ TABLES = [
     *("training", "scores", "differences", "recovery", "matrices"),
     *("probes", "overfitting", "substitutions"),
 ]
+ALIGNMENT_TABLES = ["alignment", "alignment_contrast", "trajectory"]
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16
