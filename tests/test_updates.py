@@ -10,7 +10,12 @@ from safetensors.torch import save_file
 
 from rankone import svd, updates
 from rankone.checkpoints import index
-from rankone.factors import load_factors, save_factors
+from rankone.factors import (
+    load_directions,
+    load_factors,
+    save_directions,
+    save_factors,
+)
 
 NAME = "model.layers.0.self_attn.q_proj.weight"
 OTHER = "model.norm.weight"
@@ -184,6 +189,19 @@ def test_a_zero_update_has_no_direction_and_no_rank():
 )
 def test_only_the_seven_linear_maps_are_substituted(name, place):
     assert updates.locate(name) == place
+
+
+def test_directions_are_those_of_each_step_before_any_substitution(tmp_path):
+    moments = [(2, "step"), (10, "before"), (10, "after")]
+    sources = {moment: tmp_path / f"{i}.safetensors" for i, moment in enumerate(moments)}
+    for i, path in enumerate(sources.values()):
+        save_factors(path, {"w": svd.leading((i + 1) * planted([2.0, 1.0]), 1)}, {})
+    save_directions(tmp_path / "all.safetensors", sources, {"run": "full-seed0"})
+    loaded = load_directions(tmp_path / "all.safetensors")
+    assert list(loaded) == [2, 10]
+    sigma = [kept["w"].sigma.item() for kept in loaded.values()]
+    assert sigma == pytest.approx([2, 4])
+    assert all(kept["w"].identifiable.all() for kept in loaded.values())
 
 
 def test_factors_survive_a_round_trip(tmp_path):

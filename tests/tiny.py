@@ -122,7 +122,7 @@ def study(folder: Path) -> dict:
             "kl_samples": 2,
             "variants": ["full", "rank1", "without_rank1", "shrunk"],
         },
-        "analyze": {"draws": 500},
+        "analyze": {"draws": 500, "null_draws": 20, "fit_draws": 2},
     }
 
 

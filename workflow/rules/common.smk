@@ -52,14 +52,18 @@ TABLES = [
     *("training", "scores", "differences", "recovery", "matrices"),
     *("probes", "overfitting", "substitutions"),
 ]
-# What claims are tested on.
-CLAIM_TABLES = ["overfitting", "pass_at_k", "perplexity", "forgetting"]
-if config["decompose"]["spectra"]:
-    CLAIM_TABLES += ["tails", "anatomy", "overlap"]
 SAMPLE_TABLES = [
     *("pass_at_k", "pass_null", "efficiency", "solvable", "perplexity", "kl"),
 ]
 KNOWLEDGE_TABLES = ["retention", "forgetting", "forgetting_curve"]
+ALIGNMENT_TABLES = ["alignment", "alignment_contrast", "trajectory"]
+# What claims are tested on.
+CLAIM_TABLES = [
+    *("overfitting", "pass_at_k", "perplexity", "forgetting"),
+    *("alignment_contrast", "trajectory"),
+]
+if config["decompose"]["spectra"]:
+    CLAIM_TABLES += ["tails", "anatomy", "overlap"]
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16

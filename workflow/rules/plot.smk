@@ -12,6 +12,9 @@ FIGURES = {
     "accuracy_by_step": ("scores.tsv", "Training"),
     "rank1_share": ("matrices.tsv", "Updates"),
     "spectra": ("spectra.parquet", "Updates"),
+    "alignment": ("alignment.tsv", "Updates"),
+    "alignment_contrast": ("alignment_contrast.tsv", "Updates"),
+    "trajectory": ("trajectory_matrices.parquet", "Updates"),
 }
 if any(settings["intervention"] for settings in RUNS.values()):
     FIGURES |= {

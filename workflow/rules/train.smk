@@ -2,7 +2,7 @@
 
 In:  base model, problems to train on and to probe with.
 Out: results/train/{run}/{metrics.tsv, probes.parquet, updates.parquet,
-     checkpoints/step-*.safetensors}
+     directions.safetensors, checkpoints/step-*.safetensors}
 The trainer's state is in state/{run}, which Snakemake must not manage: it would delete
 it with the outputs of a failed job.
 """
@@ -16,6 +16,7 @@ rule train:
         metrics="results/train/{run}/metrics.tsv",
         probes="results/train/{run}/probes.parquet",
         updates="results/train/{run}/updates.parquet",
+        directions="results/train/{run}/directions.safetensors",
         checkpoints=collect(
             "results/train/{{run}}/checkpoints/step-{step}.safetensors", step=STEPS
         ),

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 from rankone import generation, interventions, probing, sharing, training
 from rankone.checkpoints import weight_files, weights_hash
 from rankone.compute import set_up
+from rankone.factors import save_directions
 from rankone.files import digest, read_jsonl, sha256
 from rankone.jobs import job
 from rankone.models import load_model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 CODE = (generation, interventions, probing, sharing, training)
+TABLES = ("metrics", "probes", "updates")
 
 
 def main(
@@ -29,6 +31,7 @@ def main(
     settings: dict,
     state: str,
     tables: dict[str, str],
+    directions: str,
     checkpoints: dict[int, str],
 ) -> None:
     """Train, or go on training, the run called `run`; then publish its files.
@@ -63,6 +66,9 @@ def main(
     rows = pd.DataFrame(training.read_metrics(state / "metrics.jsonl"))
     last = training.export_path(state / "exports", max(checkpoints))
     training.check_result(run, rows, base, last)
+    stems = {m: probing.moment_stem(state / "measured", m) for m in moments if m[0]}
+    measured = {m: f"{stem}.factors.safetensors" for m, stem in stems.items()}
+    save_directions(directions, measured, {"run": run, "dtype": "float32"})
     training.publish(state, run, moments, tables, checkpoints)
 
 
@@ -73,7 +79,8 @@ if __name__ == "__main__":
             *(snakemake.wildcards.run, snakemake.input.model),
             {split: snakemake.input[split] for split in snakemake.params.splits},
             *(snakemake.params.settings, snakemake.params.state),
-            {name: snakemake.output[name] for name in ("metrics", "probes", "updates")},
+            {name: snakemake.output[name] for name in TABLES},
+            snakemake.output.directions,
             dict(
                 zip(snakemake.params.steps, snakemake.output.checkpoints, strict=True)
             ),

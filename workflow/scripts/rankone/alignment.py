@@ -20,8 +20,9 @@ Antognini and Sohl-Dickstein, NeurIPS 2018 (random walks); Owen, Annals of Appli
 Statistics 1 (2007) 386 (resampling of pairs).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -33,14 +34,15 @@ from scipy.special import gammaln
 from scipy.stats import beta, wishart
 
 from rankone.errors import UserError
+from rankone.factors import Trajectory
 from rankone.runs import arm_of
 from rankone.statistics import DRAWS, Estimate, expanded
 from rankone.svd import CACHED, Factors, leading
 from rankone.updates import locate
 
-ADJACENT, TO_FINAL = "adjacent", "to_final"
+ADJACENT, FURTHER, TO_FINAL = "adjacent", "further", "to_final"
 ACROSS_LAYERS, ACROSS_SEEDS = "across_layers", "across_seeds"
-OVER_TIME = (ADJACENT, TO_FINAL)
+OVER_TIME = (ADJACENT, FURTHER, TO_FINAL)
 LEFT, RIGHT, CONTRAST = "left", "right", "left_minus_right"
 PAIR_COLUMNS = [
     *("run", "tensor", "module", "layer", "kind", "side", "step", "other"),
@@ -62,10 +64,10 @@ LEAST_DRAWS = 20
 WALK_SHARE = 8 / np.pi**2
 WALK_SHARE_OF_FIVE = float(4 / np.sum((np.arange(1, 6) - 0.5) ** -2))
 WALK_LINEARITY = 12 * (4 / np.pi**2 - 1 / np.pi) ** 2 / (0.5 - 4 / np.pi**2)
+# A worse prediction counts as this one.
+LEAST_R2 = -1.0
 # Beyond, correlated noise cannot be told from a drift within a run's length.
 LARGEST_RHO = 0.99
-
-Trajectory = Mapping[int, Mapping[str, Factors]]  # step -> tensor -> its factors
 
 
 def absolute_cosines(vectors: torch.Tensor) -> np.ndarray:
@@ -101,10 +103,14 @@ def first_cosines(factors: Sequence[Factors]) -> dict[str, np.ndarray]:
 
 
 def step_links(count: int) -> dict[str, list[tuple[int, int]]]:
-    """Which of `count` steps in order are compared, earlier one first, by kind."""
+    """Which of `count` steps in order are compared, earlier one first, by kind.
+
+    All pairs are there; the last two steps are both adjacent and to the final one.
+    """
     last = count - 1
     return {
         ADJACENT: [(i, i + 1) for i in range(last)],
+        FURTHER: [(i, j) for i, j in combinations(range(last), 2) if j > i + 1],
         TO_FINAL: [(i, last) for i in range(last)],
     }
 
@@ -151,12 +157,9 @@ def joined(parts: list[dict[str, list]]) -> pd.DataFrame:
 
 
 def over_time(run: str, trajectory: Trajectory) -> pd.DataFrame:
-    """Pairs of adjacent steps, and of each step and the final one, of every matrix.
-
-    `other` is the later step.
-    """
+    """Pairs of steps of every matrix; `other` is the later step."""
     steps, parts = sorted(trajectory), []
-    for tensor in trajectory[steps[-1]]:
+    for tensor in trajectory[steps[-1]] if steps else []:
         factors, where = [trajectory[s][tensor] for s in steps], place(run, tensor)
         for kind, links in step_links(len(steps)).items():
             ends = {
@@ -218,8 +221,8 @@ def pairs(trajectories: Mapping[str, Trajectory]) -> pd.DataFrame:
     """All pairs of first triplets, two rows (left, right) each, as PAIR_COLUMNS.
 
     `trajectories` has the factors of every run, step and tensor. `other` is a string:
-    the later step (adjacent, to_final), the deeper layer or the second run. `cosine` is
-    absolute, and NaN unless `used`: where both directions are identifiable.
+    the later step (adjacent, further, to_final), the deeper layer or the second run.
+    `cosine` is absolute, and NaN unless `used`: where both directions are identifiable.
     """
     tables = [over_time(*each) for each in trajectories.items()]
     tables += [across_layers(*each) for each in trajectories.items()]
@@ -261,13 +264,13 @@ def as_correlation(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.outer(norms, norms)
 
 
-def mean_correlation(grams: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean correlations [T, T] of the updates of several matrices.
+def mean_gram(grams: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean Gram matrix [T, T] of several trajectories, each over its mean square.
 
     The first vectors do not change with the size of an update, so that a null of
     several matrices together needs no more.
     """
-    return np.mean([as_correlation(each) for each in grams], axis=0)
+    return np.mean([each / np.trace(each) for each in grams], axis=0)
 
 
 def expected_gram(
@@ -414,8 +417,9 @@ def simulated_updates(
         each = np.sqrt(np.maximum(correlation, 0))
         turning = [gaussian(each, size, generator) for size in (rows, columns)]
         left, right = (torch.nn.functional.normalize(side) for side in turning)
-        triplet = left[:, :, None] * right[:, None, :]
-        updates = (1 - share**2).sqrt() * updates + share * triplet
+        # In place: fresh memory of this size costs more than the arithmetic.
+        updates *= (1 - share**2).sqrt()
+        updates.baddbmm_(share * left[:, :, None], right[:, None, :])
     return updates
 
 
@@ -492,10 +496,9 @@ def walk_alignment(
 ) -> pd.DataFrame:
     """Null of the pairs over time of one shape, from `draws` of random_walk().
 
-    One serves all matrices of a shape with about these correlations: see
-    mean_correlation(). Without a spike a large matrix hardly ever has an identifiable
-    direction (8 % of walks at 576 x 576, none in 48 at 1536 x 576), and so no null: the
-    measured spike belongs to it.
+    One serves all matrices of a shape with about these correlations. Without a spike a
+    large matrix hardly ever has an identifiable direction (8 % of walks at 576 x 576,
+    none in 48 at 1536 x 576), and so no null: the measured spike belongs to it.
     """
     walks = (random_walk(rows, columns, gram, generator, spike) for _ in range(draws))
     return simulated_null(steps, walks, symmetric=rows == columns)
@@ -528,13 +531,15 @@ def standardised(
     """The table with `z`, the value's distance from its null in standard deviations.
 
     `table` has pairs or differences(), `null` a row of NULL_COLUMNS for each kind, side
-    and shape, and pair of steps if over time. Adds the null's columns, too.
+    and shape, and pair of steps if over time; with a column `run`, for each run. Adds
+    the null's columns, too.
     """
     timed = table["kind"].isin(OVER_TIME)
     since, until = table["step"].where(timed, 0), table["other"].where(timed, "")
     keyed = table.assign(since=since.astype(int), until=until.astype(str))
     null = null.rename(columns={"step": "since", "other": "until"})
     key = ["kind", "side", "rows", "columns", "since", "until"]
+    key += ["run"] if "run" in null else []
     found = keyed.merge(null, how="left", on=key, validate="many_to_one")
     missing = found.loc[found["draws"].isna(), key]
     if len(missing):
@@ -580,26 +585,27 @@ def contrast(
     rows = []
     for (kind, shape), cell in matrices.groupby(["kind", "shape"]):
         row = {"kind": kind, "shape": shape, "n": len(cell)}
-        delta = clustered(cell, "delta", np.random.default_rng(seed), draws)
+        delta = clustered(cell, "delta", seed, draws)
         row |= {"delta": delta.value, "low": delta.low, "high": delta.high}
-        error = simulation_error(cell)
-        z = clustered(cell, "z", np.random.default_rng(seed), draws, error)
+        z = clustered(cell, "z", seed, draws, simulation_error(cell))
         rows.append(row | {"z": z.value, "z_low": z.low, "z_high": z.high})
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 
 def by_matrix(deltas: pd.DataFrame) -> pd.DataFrame:
-    """Means over the pairs of each matrix, or over steps of each pair of layers.
-
-    `second` is the other layer across layers, else the same one as `layer`.
-    """
-    layered = deltas["kind"] == ACROSS_LAYERS
-    second = deltas["other"].where(layered, deltas["layer"].astype(str)).astype(int)
+    """Means over the pairs of each matrix, or over steps of each pair of layers."""
     key = ["kind", "run", "tensor", "layer", "second", "rows", "columns"]
-    found = deltas.assign(second=second).groupby(key, as_index=False)
+    found = with_second(deltas).groupby(key, as_index=False)
     means = found[["delta", "z", "error"]].mean()
     shapes = zip(means["rows"], means["columns"], strict=True)
     return means.assign(shape=[shape_class(*shape) for shape in shapes])
+
+
+def with_second(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with `second`: across layers the other layer, else `layer` again."""
+    layered = pairs["kind"] == ACROSS_LAYERS
+    second = pairs["other"].where(layered, pairs["layer"].astype(str))
+    return pairs.assign(second=second.astype(int))
 
 
 def simulation_error(matrices: pd.DataFrame) -> float:
@@ -614,14 +620,11 @@ def simulation_error(matrices: pd.DataFrame) -> float:
 
 
 def clustered(
-    matrices: pd.DataFrame,
-    value: str,
-    rng: np.random.Generator,
-    draws: int,
-    error: float = 0.0,
+    matrices: pd.DataFrame, value: str, seed: int, draws: int, error: float = 0.0
 ) -> Estimate:
-    """Mean over matrices of a column of by_matrix(), one kind, with layers resampled.
+    """Mean of a column over matrices, or pairs of them, with layers resampled.
 
+    Their layers are in the columns `layer` and `second`, the same but across layers.
     `error` is the standard deviation of normal noise to add to the resampled means.
     The interval is NaN with fewer than two layers.
     """
@@ -630,12 +633,22 @@ def clustered(
         return Estimate(np.nan, np.nan, np.nan)
     sums, counts = layer_sums(known, value)
     mean, clusters = float(known[value].mean()), len(sums)
+    weights, noise = layer_weights(clusters, seed, draws)
+    if (known["layer"] == known["second"]).all():
+        total, number = (weights @ np.diag(each) for each in (sums, counts))
+    else:
+        total, number = ((weights @ each * weights).sum(1) for each in (sums, counts))
+    there = number > 0
+    drawn = total[there] / number[there] + error * noise[there]
+    return expanded(mean, drawn, clusters)
+
+
+@cache
+def layer_weights(clusters: int, seed: int, draws: int) -> tuple[np.ndarray, ...]:
+    """How often each layer is drawn [draws, L], and standard normal noise [draws]."""
+    rng = np.random.default_rng(seed)
     weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)
-    layered = known["kind"].iloc[0] == ACROSS_LAYERS
-    others = weights if layered else np.ones_like(weights)
-    total, number = (((weights @ each) * others).sum(1) for each in (sums, counts))
-    drawn = total[number > 0] / number[number > 0]
-    return expanded(mean, drawn + error * rng.standard_normal(len(drawn)), clusters)
+    return weights.astype(float), rng.standard_normal(draws)
 
 
 def layer_sums(matrices: pd.DataFrame, value: str) -> tuple[np.ndarray, np.ndarray]:
@@ -694,20 +707,32 @@ def extrapolation_r2(gram: np.ndarray, steps: Sequence[int], known: int) -> floa
     """Out-of-sample R^2 of a line through the first coefficient.
 
     Component and line come from the first `known` steps (two or more); scored on the
-    later ones (two or more), against their mean. Negative where that would be better.
+    later ones (two or more), against their mean. Negative where that would be better;
+    LEAST_R2 at least, as a walk, whose coefficient stays where it was, has no limit.
     """
     times, found = np.asarray(steps, dtype=float), first_coefficients(gram, known)
     line, later = np.polyfit(times[:known], found[:known], 1), found[known:]
     rest = np.square(later - np.polyval(line, times[known:])).sum()
-    return float(1 - rest / np.square(later - later.mean()).sum())
+    spread = np.square(later - later.mean()).sum()
+    return float(1 - min(rest / spread, 1 - LEAST_R2)) if spread > 0 else LEAST_R2
 
 
 def trajectory_statistics(gram: np.ndarray, steps: Sequence[int]) -> dict[str, float]:
-    """Statistics of a trajectory from its Gram matrix [T, T] (`trajectory` rank 1)."""
+    """Statistics of a trajectory from its Gram matrix [T, T] (`trajectory` rank 1).
+
+    NaN where they are undefined: linearity_r2 with fewer than three steps,
+    extrapolation_r2, whose line is from the larger half of them, with fewer than five,
+    and all where nothing has moved.
+    """
+    known = (len(steps) + 1) // 2
+    defined = gram[:known, :known].any() * len(steps)
+    linear = linearity_r2(gram, steps) if defined >= 3 else np.nan
+    later = extrapolation_r2(gram, steps, known) if defined >= 5 else np.nan
     return {
         "first_component_share": first_component_share(gram),
         "share_of_five": share_of_five(gram),
-        "linearity_r2": linearity_r2(gram, steps),
+        "linearity_r2": linear,
+        "extrapolation_r2": later,
     }
 
 
@@ -718,8 +743,9 @@ def walk_null(
     rho: float = 0.0,
     drift_snr: float = 0.0,
     dimension: int = 10**6,
+    describe: Callable[..., dict[str, float]] = trajectory_statistics,
 ) -> pd.DataFrame:
-    """trajectory_statistics() of simulated walks, one row a draw.
+    """Statistics of simulated walks, one row a draw.
 
     The Gram matrix of a Gaussian walk in R^d (d = `dimension` >= T) has a Wishart law,
     so no matrix of that size is made; for d >> T all draws are alike.
@@ -727,4 +753,4 @@ def walk_null(
     mix, count = root(expected_gram(steps, rho, drift_snr)), len(steps)
     noise = wishart.rvs(dimension, np.eye(count), size=draws, random_state=generator)
     grams = mix @ noise.reshape(draws, count, count) @ mix.T / dimension
-    return pd.DataFrame([trajectory_statistics(each, steps) for each in grams])
+    return pd.DataFrame([describe(each, steps) for each in grams])

@@ -1,0 +1,71 @@
+"""Updates over time: their trajectories, and the alignment of their first directions.
+
+In:  base model, exported checkpoints and measured directions of all runs.
+Out: results/trajectory/{run}.parquet (one row per matrix and statistic),
+     results/trajectory/{run}.gram.parquet (inner products of the updates),
+     results/tables/{alignment, alignment_contrast, trajectory}.tsv,
+     results/tables/{alignment_pairs, trajectory_matrices}.parquet
+"""
+
+# With `reference: last` updates start anew at each substitution: no trajectory.
+FOLLOWED = [
+    run
+    for run, settings in RUNS.items()
+    if (settings["intervention"] or {}).get("reference") != "last"
+]
+
+
+rule trajectory:
+    input:
+        model="results/prepare/model",
+        checkpoints=collect(
+            "results/train/{{run}}/checkpoints/step-{step}.safetensors", step=STEPS
+        ),
+    output:
+        matrices="results/trajectory/{run}.parquet",
+        grams="results/trajectory/{run}.gram.parquet",
+    log:
+        "logs/trajectory/{run}.log",
+    benchmark:
+        "results/resources/trajectory-{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
+    params:
+        steps=STEPS,
+        draws=config["analyze"]["null_draws"],
+        seed=config["analyze"]["seed"],
+    message:
+        "Following the updates of {wildcards.run}"
+    script:
+        "../scripts/trajectory.py"
+
+
+rule analyze_alignment:
+    input:
+        directions=collect("results/train/{run}/directions.safetensors", run=FOLLOWED),
+        matrices=collect("results/trajectory/{run}.parquet", run=FOLLOWED),
+        grams=collect("results/trajectory/{run}.gram.parquet", run=FOLLOWED),
+    output:
+        **{name: f"results/tables/{name}.tsv" for name in ALIGNMENT_TABLES},
+        alignment_pairs="results/tables/alignment_pairs.parquet",
+        trajectory_matrices="results/tables/trajectory_matrices.parquet",
+    log:
+        "logs/analyze_alignment.log",
+    benchmark:
+        "results/resources/analyze_alignment.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
+    params:
+        **config["analyze"],
+        runs=FOLLOWED,
+        arms=list(config["arms"]),
+    message:
+        "Comparing the directions of all updates"
+    script:
+        "../scripts/analyze_alignment.py"

@@ -1,0 +1,72 @@
+"""Compare the first directions of all updates, and sum up all trajectories."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone import alignment, trajectory
+from rankone.alignment_tables import (
+    alignment_table,
+    contrast_table,
+    null_table,
+    pair_table,
+)
+from rankone.compute import set_up
+from rankone.factors import load_directions
+from rankone.jobs import job
+from rankone.statistics import DRAWS
+from rankone.tables import concatenate, with_arms, write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def main(
+    runs: Sequence[str],
+    directions: Sequence[str | Path],
+    matrices: Sequence[str | Path],
+    grams: Sequence[str | Path],
+    outputs: Mapping[str, str | Path],
+    arms: Sequence[str],
+    null_draws: int,
+    seed: int,
+    draws: int = DRAWS,
+) -> None:
+    """Write every table that `outputs` names; the other paths are one for each run.
+
+    `arms` are in the order of the config; `null_draws` walks make a null.
+    """
+    found = dict(zip(runs, map(load_directions, directions), strict=True))
+    known = dict(zip(runs, map(trajectory.read_grams, grams), strict=True))
+    pairs, null = alignment.pairs(found), null_table(found, known, seed, null_draws)
+    beside = pair_table(pairs, null)
+    whole = with_arms(concatenate(matrices, trajectory.MATRIX_COLUMNS), arms)
+    tables = {
+        "alignment_pairs": beside,
+        "alignment": alignment_table(beside, seed, draws),
+        "alignment_contrast": contrast_table(pairs, null, seed, draws),
+        "trajectory": trajectory.trajectory_table(whole, seed, draws),
+        "trajectory_matrices": whole,
+    }
+    for name, path in outputs.items():
+        write_table(with_arms(tables[name], arms), path)
+        logger.info("%s: %d rows in %s", name, len(tables[name]), path)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads, keep_memory=True)
+        main(
+            snakemake.params.runs,
+            snakemake.input.directions,
+            snakemake.input.matrices,
+            snakemake.input.grams,
+            dict(snakemake.output.items()),
+            snakemake.params.arms,
+            snakemake.params.null_draws,
+            snakemake.params.seed,
+            snakemake.params.draws,
+        )

@@ -1,0 +1,206 @@
+"""Alignment in a whole study: a null for every run, and tables beside it.
+
+Over time the null is a random walk of the shape, with the correlations and the strength
+of the first triplet that were measured: the updates' Gram matrices are known at the
+exported steps, the triplets at every moment that was measured. Across layers and seeds
+it is independent directions.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+
+from rankone import alignment
+from rankone.alignment import ACROSS_LAYERS
+from rankone.factors import Trajectory
+from rankone.runs import arm_of
+from rankone.statistics import DRAWS
+from rankone.svd import Factors
+from rankone.variants import random_generator
+
+logger = logging.getLogger(__name__)
+
+# Runs of an arm whose correlations differ by less share a null.
+SAME = 0.02
+CELL = ["run", "kind", "module", "shape", "step", "other", "side"]
+ALIGNMENT_COLUMNS = [
+    *(*CELL, "used", "n", "cosine", "low", "high", "null", "null_sd", "z"),
+]
+PAIR_COLUMNS = [*alignment.PAIR_COLUMNS, "null", "null_sd", "z"]
+
+Grams = Mapping[str, pd.DataFrame]  # tensor -> <D_s, D_t>, labelled by step
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What the null over time of the matrices of one shape in one run is made from.
+
+    `correlation` [T, T] is that of the updates at `steps`, `spike` [T] the strength of
+    the first triplet over the norm.
+    """
+
+    run: str
+    shape: Shape
+    steps: tuple[int, ...]
+    correlation: np.ndarray
+    spike: np.ndarray
+
+    def like(self, other: "Walk") -> bool:
+        """Whether one null serves both: arm, shape, steps, nearly the correlations."""
+        keys = {(arm_of(w.run), w.shape, w.steps) for w in (self, other)}
+        if len(keys) > 1:
+            return False
+        return bool(np.abs(self.correlation - other.correlation).max() <= SAME)
+
+
+def shape_of(factors: Factors) -> Shape:
+    """Rows and columns of the matrix."""
+    return len(factors.left), factors.right.shape[1]
+
+
+def by_shape(kept: Mapping[str, Factors]) -> dict[Shape, list[str]]:
+    """Tensors of each shape."""
+    found: dict[Shape, list[str]] = {}
+    for name, factors in kept.items():
+        found.setdefault(shape_of(factors), []).append(name)
+    return found
+
+
+def correlation(grams: Sequence[pd.DataFrame], steps: Sequence[int]) -> np.ndarray:
+    """Correlations [T, T] of updates at `steps`, as their Gram matrices suggest.
+
+    Those of a walk with the correlation of increments and the drift that fit the mean
+    of the Gram matrices, which are at other steps; of a plain one where these are fewer
+    than three, or no update is there.
+    """
+    moved = [each for each in grams if each.to_numpy().any()]
+    rho = drift = 0.0
+    if moved:
+        mean = alignment.mean_gram(each.to_numpy() for each in moved)
+        found = alignment.increment_statistics(mean, list(moved[0].index))
+        rho, drift = np.nan_to_num([found.rho, found.drift_snr])
+    return alignment.as_correlation(alignment.expected_gram(steps, rho, drift))
+
+
+def spikes(trajectory: Trajectory, names: Sequence[str], shape: Shape) -> np.ndarray:
+    """Median strength [T] of the first triplets over the norms of these matrices."""
+    shares = [
+        [kept[name].sigma[0].item() / (kept[name].norm or np.inf) for name in names]
+        for kept in trajectory.values()
+    ]
+    return alignment.spike_strength(np.median(shares, axis=1), *shape)
+
+
+def walks(run: str, trajectory: Trajectory, grams: Grams) -> list[Walk]:
+    """A walk for each shape of a run with two steps or more."""
+    steps = tuple(trajectory)
+    if len(steps) < 2:
+        return []
+    return [
+        Walk(
+            *(run, shape, steps),
+            correlation([grams[name] for name in names], steps),
+            spikes(trajectory, names, shape),
+        )
+        for shape, names in by_shape(trajectory[steps[0]]).items()
+    ]
+
+
+def shared(found: Iterable[Walk]) -> list[list[Walk]]:
+    """Walks in groups that have one null each."""
+    groups: list[list[Walk]] = []
+    for walk in found:
+        own = next((group for group in groups if walk.like(group[0])), None)
+        if own:
+            own.append(walk)
+        else:
+            groups.append([walk])
+    return groups
+
+
+def null_over_time(group: Sequence[Walk], seed: int, draws: int) -> pd.DataFrame:
+    """The simulated null of walks that share one, for each of their runs."""
+    first = group[0]
+    logger.info(
+        "Null of %s x %s: %d walks of %d steps, for %s",
+        *(*first.shape, draws, len(first.steps)),
+        ", ".join(walk.run for walk in group),
+    )
+    found = alignment.walk_alignment(
+        *(*first.shape, first.steps),
+        np.mean([walk.correlation for walk in group], axis=0),
+        random_generator(seed, f"{first.run}:{first.shape}"),
+        np.median([walk.spike for walk in group], axis=0),
+        draws,
+    )
+    return pd.concat([found.assign(run=walk.run) for walk in group])
+
+
+def null_table(
+    trajectories: Mapping[str, Trajectory],
+    grams: Mapping[str, Grams],
+    seed: int,
+    draws: int,
+) -> pd.DataFrame:
+    """NULL_COLUMNS and `run` for every pair that these runs can have."""
+    found = chain.from_iterable(
+        walks(run, trajectory, grams[run]) for run, trajectory in trajectories.items()
+    )
+    tables = [null_over_time(group, seed, draws) for group in shared(found)]
+    for run, trajectory in trajectories.items():
+        for shape in {s for kept in trajectory.values() for s in by_shape(kept)}:
+            tables.append(alignment.independent_alignment(*shape).assign(run=run))
+    columns = ["run", *alignment.NULL_COLUMNS]
+    return pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+
+
+def pair_table(pairs: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
+    """All pairs with `null`, `null_sd` and `z`, as PAIR_COLUMNS."""
+    if pairs.empty:
+        return pd.DataFrame(columns=PAIR_COLUMNS)
+    found = alignment.standardised(pairs, null)
+    names = {"mean": "null", "sd": "null_sd"}
+    return found.rename(columns=names)[PAIR_COLUMNS]
+
+
+def alignment_table(pairs: pd.DataFrame, seed: int, draws: int = DRAWS) -> pd.DataFrame:
+    """Means over the matrices of a run and module, as ALIGNMENT_COLUMNS.
+
+    `pairs` are those of pair_table(). `n` are all pairs and `used` those whose
+    directions are identifiable; across layers all pairs of layers are taken together.
+    Intervals are those of the mean cosine, with layers resampled.
+    """
+    pairs = alignment.with_second(pairs)
+    layered = pairs["kind"] == ACROSS_LAYERS
+    shapes = zip(pairs["rows"], pairs["columns"], strict=True)
+    pairs = pairs.assign(
+        other=pairs["other"].mask(layered, ""),
+        shape=[alignment.shape_class(*shape) for shape in shapes],
+    )
+    rows = []
+    for key, cell in pairs.groupby(CELL, sort=False):
+        mean = alignment.clustered(cell, "cosine", seed, draws)
+        row = dict(zip(CELL, key, strict=True)) | {"n": len(cell)}
+        row |= {"used": int(cell["used"].sum()), "cosine": mean.value}
+        row |= {"low": mean.low, "high": mean.high}
+        rows.append(row | cell[["null", "null_sd", "z"]].mean().to_dict())
+    return pd.DataFrame(rows, columns=ALIGNMENT_COLUMNS)
+
+
+def contrast_table(
+    pairs: pd.DataFrame, null: pd.DataFrame, seed: int, draws: int = DRAWS
+) -> pd.DataFrame:
+    """alignment.contrast() of each arm, all of its runs together."""
+    arms = pairs["run"].map(arm_of)
+    tables = [
+        alignment.contrast(pairs[arms == arm], null, seed, draws).assign(arm=arm)
+        for arm in arms.unique()
+    ]
+    found = [table for table in tables if len(table)]
+    columns = ["arm", *alignment.CONTRAST_COLUMNS]
+    return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)

@@ -1,0 +1,65 @@
+"""Measure the updates of one run over time, beside what a random walk gives."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from tqdm import tqdm
+
+from rankone import linearity
+from rankone.alignment import gram
+from rankone.checkpoints import check_match, index, read, weight_files
+from rankone.compute import set_up
+from rankone.jobs import job
+from rankone.tables import write_table
+from rankone.trajectory import MATRIX_COLUMNS, gram_rows, long_gram, walk_bands
+from rankone.updates import locate, read_update
+from rankone.variants import random_generator
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    run: str,
+    model_folder: str,
+    checkpoints: dict[int, str],
+    draws: int,
+    seed: int,
+    matrices: str | Path,
+    grams: str | Path,
+) -> None:
+    """Write a row for each matrix and statistic, and the Gram matrices of all updates.
+
+    `checkpoints` are files by step, ascending; of one matrix all are in memory at once.
+    `draws` walks make a null.
+    """
+    steps, base = list(checkpoints), index(weight_files(model_folder))
+    trained = [index([Path(file)]) for file in checkpoints.values()]
+    for handles, file in zip(trained, checkpoints.values(), strict=True):
+        check_match(base, handles, file)
+    band = walk_bands(steps, draws, seed)
+    walks = linearity.straight_walks(steps, random_generator(seed, "straight walks"))
+    rows, products = [], []
+    for name in tqdm(sorted(filter(locate, base)), desc=run, mininterval=1):
+        (layer, module), weight = locate(name), read(base, name)
+        updates = [read_update(base, handles, name) for handles in trained]
+        key = {"run": run, "layer": layer, "module": module, "tensor": name}
+        key |= {"rows": len(weight), "columns": weight.shape[1], "steps": len(steps)}
+        products.append(long_gram(name, inner := gram(updates), steps))
+        straight = linearity.measure(weight, updates, steps)
+        rows += [key | row for row in gram_rows(inner, steps, band(weight.numel()))]
+        rows += [key | row for row in linearity.describe(straight, walks)]
+    write_table(pd.DataFrame(rows, columns=MATRIX_COLUMNS), matrices)
+    write_table(pd.concat(products), grams)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads)
+        files = zip(snakemake.params.steps, snakemake.input.checkpoints, strict=True)
+        main(
+            *(snakemake.wildcards.run, snakemake.input.model, dict(files)),
+            *(snakemake.params.draws, snakemake.params.seed),
+            *(snakemake.output.matrices, snakemake.output.grams),
+        )
