@@ -43,8 +43,7 @@ def calibrated(rate=0.0, low=0.0, high=0.02, rules="x"):
 
 def test_every_claim_has_a_margin_and_a_scenario_that_is_false_and_one_that_is_true():
     names = {claim.name for claim in CLAIMS}
-    known = set(verdicts.MARGINS) | {"implicit_overfitting"}
-    assert names == known
+    assert names == set(verdicts.MARGINS)
     scenarios = calibration.scenarios()
     false = {c for s in scenarios if not s.strengths for c in s.claims}
     true = {c for s in scenarios if s.strengths for c in s.claims}

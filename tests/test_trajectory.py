@@ -121,7 +121,9 @@ def test_the_mean_over_matrices_has_the_null_beside_it(found):
     table = found[0].assign(arm="full")
     means = trajectory.trajectory_table(table, 0, 200)
     assert set(means["run"]) == {"full-seed0", "all"}
-    row = means[(means["run"] == "all") & (means["statistic"] == "linearity_r2")].iloc[0]
+    row = means[(means["run"] == "all") & (means["statistic"] == "linearity_r2")].iloc[
+        0
+    ]
     assert row["n"] == 4 and row["low"] <= row["value"] <= row["high"]
     values = table[table["statistic"] == "linearity_r2"]
     assert row["value"] == pytest.approx(values["value"].mean())
@@ -173,7 +175,7 @@ def test_a_filter_makes_walks_look_straight_and_the_null_says_so():
     updates = list(paths.reshape(5, 100, 500))
     rows = linearity.describe(
         linearity.measure(base, updates, steps),
-        linearity.straight_walks(steps, generator()),
+        *2 * [linearity.straight_walks(steps, generator())],
     )
     found = pd.DataFrame(rows).set_index("statistic")
     share = found.loc["filtered_share", "value"]

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from rankone import linearity
-from rankone.alignment import gram
 from rankone.checkpoints import check_match, index, read, weight_files
 from rankone.compute import set_up
 from rankone.jobs import job
 from rankone.tables import write_table
-from rankone.trajectory import MATRIX_COLUMNS, gram_rows, long_gram, walk_bands
+from rankone.trajectory import MATRIX_COLUMNS, follow, long_gram, make_nulls
 from rankone.updates import locate, read_update
-from rankone.variants import random_generator
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -38,18 +35,16 @@ def main(
     trained = [index([Path(file)]) for file in checkpoints.values()]
     for handles, file in zip(trained, checkpoints.values(), strict=True):
         check_match(base, handles, file)
-    band = walk_bands(steps, draws, seed)
-    walks = linearity.straight_walks(steps, random_generator(seed, "straight walks"))
+    nulls = make_nulls(steps, draws, seed)
     rows, products = [], []
     for name in tqdm(sorted(filter(locate, base)), desc=run, mininterval=1):
         (layer, module), weight = locate(name), read(base, name)
         updates = [read_update(base, handles, name) for handles in trained]
         key = {"run": run, "layer": layer, "module": module, "tensor": name}
         key |= {"rows": len(weight), "columns": weight.shape[1], "steps": len(steps)}
-        products.append(long_gram(name, inner := gram(updates), steps))
-        straight = linearity.measure(weight, updates, steps)
-        rows += [key | row for row in gram_rows(inner, steps, band(weight.numel()))]
-        rows += [key | row for row in linearity.describe(straight, walks)]
+        found, inner = follow(weight, updates, steps, nulls)
+        products.append(long_gram(name, inner, steps))
+        rows += [key | row for row in found]
     write_table(pd.DataFrame(rows, columns=MATRIX_COLUMNS), matrices)
     write_table(pd.concat(products), grams)
 

@@ -66,6 +66,8 @@ WALK_SHARE_OF_FIVE = float(4 / np.sum((np.arange(1, 6) - 0.5) ** -2))
 WALK_LINEARITY = 12 * (4 / np.pi**2 - 1 / np.pi) ** 2 / (0.5 - 4 / np.pi**2)
 # A worse prediction counts as this one.
 LEAST_R2 = -1.0
+# Adam's: the correlation of a walk's increments that momentum alone would make.
+MOMENTUM = 0.9
 # Beyond, correlated noise cannot be told from a drift within a run's length.
 LARGEST_RHO = 0.99
 

@@ -13,8 +13,9 @@ from functools import partial
 import pandas as pd
 import torch
 
-from rankone import made_answers, made_weights, verdicts
+from rankone import made_answers, made_trajectories, made_weights, verdicts
 from rankone.claims import CLAIMS, HELD_OUT, KNOWLEDGE, Tables
+from rankone.made_trajectories import Walk
 from rankone.made_weights import Plan
 from rankone.statistics import wilson
 
@@ -27,7 +28,11 @@ PLACE_CLAIMS = (
     *("sparse_beyond_rounding", "striped"),
 )
 SAME = "same_subnetwork"
-EQUIVALENCE = ("rank1_rescaled_keeps_all", "rank1_spares_knowledge")
+# Claims that may be rightly contradicted where they are not true.
+ONE_SIDED = (
+    *("rank1_rescaled_keeps_all", "rank1_spares_knowledge"),
+    "coefficient_predicts",
+)
 STRENGTHS = (0.2, 0.4, 0.7, 0.95)
 OUTCOME_COLUMNS = ["claim", "scenario", "strength", "seed", "verdict"]
 RATE_COLUMNS = [*("claim", "scenario", "strength", "rate", "low", "high", "n", "rules")]
@@ -206,9 +211,36 @@ def answer_scenarios() -> list[Scenario]:
     ]
 
 
+def walks(strength: float, seed: int, **walk) -> Tables:
+    """Tables of made-up trajectories; a setting that is None is the strength."""
+    found = {name: strength if value is None else value for name, value in walk.items()}
+    return made_trajectories.tables(Walk(**found), seed)
+
+
+def trajectory_scenarios() -> list[Scenario]:
+    """Random walks, and what is more than one."""
+    left = tuple(f"left_aligns_more_{k}" for k in ("adjacent", "to_final"))
+    seeds, drift = ("left_aligns_more_across_seeds",), (0.5, 1.0, 2.0)
+    rank1 = ("trajectory_beyond_walk", "coefficient_linear_beyond_walk")
+    straight = (*rank1, "weights_linear_beyond_walk", "coefficient_predicts")
+    common = partial(walks, left=None, common=True)
+    return [
+        Scenario("walk", (*left, *seeds, *straight), walks),
+        Scenario("walk with momentum", (*left, *straight), partial(walks, rho=0.9)),
+        Scenario("walk with drift", left, partial(walks, drift=1.0)),
+        Scenario(
+            "walk with a turning triplet", (*left, *seeds), partial(walks, spike=0.5)
+        ),
+        Scenario("left vectors stay", left, partial(walks, left=None), (0.3, 0.5, 0.7)),
+        Scenario("left vectors are those of all seeds", seeds, common, (0.3, 0.5, 0.7)),
+        Scenario("drift", straight, partial(walks, drift=None), drift),
+    ]
+
+
 def scenarios() -> list[Scenario]:
     """All of them."""
     return [
+        *trajectory_scenarios(),
         *score_scenarios(),
         *answer_scenarios(),
         *geometry_nulls(),
@@ -236,7 +268,7 @@ def study(place: tuple[int, float, int]) -> list[dict]:
 
 def false_words(claim: str) -> tuple[str, ...]:
     """The verdicts that are false where there is no effect."""
-    if claim in EQUIVALENCE:
+    if claim in ONE_SIDED:
         return (verdicts.SUPPORTED,)
     return verdicts.SUPPORTED, verdicts.CONTRADICTED
 

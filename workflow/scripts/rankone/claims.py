@@ -89,12 +89,17 @@ def over_layers(
         return []
     scale = sign / row["null_value"] if relative else sign
     effect = signed(row["difference"], row["low"], row["high"], scale)
-    verdict = verdicts.beyond_null(effect, verdicts.MARGINS[name])
-    if row["layers"] < verdicts.LEAST_LAYERS:
-        rule = f"{row['layers']:.0f} layers are too few, {verdicts.LEAST_LAYERS} needed"
-        verdict = Verdict(verdicts.UNDETERMINED, rule)
+    verdict = layered(row, verdicts.beyond_null(effect, verdicts.MARGINS[name]))
     found = row["value"], row["null_value"], effect, int(row["n"]), verdict
     return [Evidence(*found)]
+
+
+def layered(row: pd.Series, verdict: Verdict) -> Verdict:
+    """The verdict, unless there are too few layers for one."""
+    if row["layers"] >= verdicts.LEAST_LAYERS:
+        return verdict
+    rule = f"{row['layers']:.0f} layers are too few, {verdicts.LEAST_LAYERS} needed"
+    return Verdict(verdicts.UNDETERMINED, rule)
 
 
 def pooled(table: pd.DataFrame | None, where: Mapping[str, str]) -> pd.Series | None:
@@ -111,6 +116,49 @@ def signed(value: float, low: float, high: float, scale: float) -> Estimate:
     """An estimate times a number."""
     bounds = sorted((scale * low, scale * high))
     return Estimate(scale * value, *bounds)
+
+
+# From directions and trajectories
+
+
+def left_aligns(name: str, tables: Tables, *, kind: str) -> list[Evidence]:
+    """Whether left vectors of square matrices align more than right ones."""
+    table = tables.get("alignment_contrast")
+    rows = [] if table is None else table.dropna(subset="z")
+    if len(rows):
+        rows = rows[(rows["kind"] == kind) & (rows["shape"] == "square")]
+    if not len(rows):
+        return []
+    row = rows.iloc[0]
+    effect = Estimate(row["z"], row["z_low"], row["z_high"])
+    verdict = verdicts.beyond_null(effect, verdicts.MARGINS[name])
+    return [Evidence(row["delta"], 0.0, effect, int(row["n"]), verdict)]
+
+
+def beyond_walk(name: str, tables: Tables, *, statistic: str) -> list[Evidence]:
+    """Whether a statistic of trajectories is above that of plain walks and of momentum.
+
+    The interval is widened by the range between these two nulls.
+    """
+    row = pooled(tables.get("trajectory"), {"statistic": statistic})
+    if row is None or pd.isna(row["value"]):
+        return []
+    low, high = sorted((row["null"], row["momentum"]))
+    nearest = min(max(row["value"], low), high)
+    effect = Estimate(row["value"] - nearest, row["low"] - high, row["high"] - low)
+    verdict = layered(row, verdicts.beyond_null(effect, verdicts.MARGINS[name]))
+    return [Evidence(row["value"], nearest, effect, int(row["n"]), verdict)]
+
+
+def predicts(tables: Tables) -> list[Evidence]:
+    """Whether a line through the first coefficients predicts the later ones."""
+    row = pooled(tables.get("trajectory"), {"statistic": "extrapolation_r2"})
+    if row is None or pd.isna(row["value"]):
+        return []
+    effect = Estimate(row["value"], row["low"], row["high"])
+    margin = verdicts.MARGINS["coefficient_predicts"]
+    verdict = layered(row, verdicts.beyond_null(effect, margin))
+    return [Evidence(row["value"], 0.0, effect, int(row["n"]), verdict)]
 
 
 # From benchmark items
@@ -323,6 +371,7 @@ def row(claim: Claim, evidence: Evidence, calibrated: pd.Series) -> dict:
 
 TAIL = {"statistic": "hill_alpha"}
 TAILS_UNIT = "exponent of the density of eigenvalues"
+WALKS = "random walks, with and without Adam's momentum"
 CLAIMS = [
     Claim(
         "implicit_overfitting",
@@ -559,5 +608,62 @@ CLAIMS = [
         "what the other variants lose at the same KL from the base (their curve)",
         "share of items",
         forgets_less,
+    ),
+    *(
+        Claim(
+            f"left_aligns_more_{kind}",
+            PRS,
+            f"Left singular vectors of rank 1 align more than right ones, {words}",
+            "|cos| of the left minus of the right vectors, square matrices",
+            "random walks of the same shape, momentum, drift and first triplet",
+            "standard deviations of the null",
+            partial(left_aligns, f"left_aligns_more_{kind}", kind=kind),
+        )
+        for kind, words in (
+            ("adjacent", "from step to step"),
+            ("to_final", "to the last step"),
+            ("across_seeds", "between seeds"),
+        )
+    ),
+    Claim(
+        "trajectory_beyond_walk",
+        RELEX,
+        "The trajectory of a matrix has rank 1",
+        "share of the first component in the energy of the updates over time",
+        WALKS,
+        "share of the energy",
+        partial(
+            *(beyond_walk, "trajectory_beyond_walk"),
+            statistic="first_component_share",
+        ),
+    ),
+    Claim(
+        "coefficient_linear_beyond_walk",
+        RELEX,
+        "The first coefficient grows linearly",
+        "R^2 of the coefficient of the first component on the step",
+        WALKS,
+        "R^2",
+        partial(
+            *(beyond_walk, "coefficient_linear_beyond_walk"), statistic="linearity_r2"
+        ),
+    ),
+    Claim(
+        "coefficient_predicts",
+        RELEX,
+        "A line through early steps predicts the later ones",
+        "out-of-sample R^2 of the first coefficient, line from the first half",
+        "the mean of the later coefficients",
+        "R^2",
+        predicts,
+    ),
+    Claim(
+        "weights_linear_beyond_walk",
+        LINEARITY,
+        "Most weights move linearly",
+        "share of weights with R^2 above 0.7 on the step",
+        WALKS,
+        "share of weights",
+        partial(*(beyond_walk, "weights_linear_beyond_walk"), statistic="linear_share"),
     ),
 ]

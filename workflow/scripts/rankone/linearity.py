@@ -91,38 +91,44 @@ def moved(base: torch.Tensor, paths: torch.Tensor) -> torch.Tensor:
     return kept
 
 
-def straight_walks(steps: Sequence[int], generator: torch.Generator) -> np.ndarray:
+def straight_walks(
+    steps: Sequence[int], generator: torch.Generator, rho: float = 0.0
+) -> np.ndarray:
     """Share of straight paths among the k walks that get furthest [WALKS], by k - 1.
 
-    The walks have independent Gaussian increments.
+    The walks have Gaussian increments with AR(1) correlation `rho`.
     """
-    walks = gaussian(expected_gram(steps), WALKS, generator)
+    walks = gaussian(expected_gram(steps, rho), WALKS, generator)
     walks = torch.cat([torch.zeros(1, WALKS), walks])
     straight = r_squared(walks, [0, *steps]) > STRAIGHT
     order = (walks.amax(0) - walks.amin(0)).argsort(descending=True)
     return straight[order].double().cumsum(0).numpy() / np.arange(1, WALKS + 1)
 
 
-def describe(found: Linearity, walks: np.ndarray) -> list[dict]:
+def describe(found: Linearity, walks: np.ndarray, momentum: np.ndarray) -> list[dict]:
     """Rows of statistics of one matrix beside those of straight_walks().
+
+    `momentum` has walks with correlated increments.
 
     `linear_share` is of the weights that changed, `linear_share_filtered` of those that
     pass the filter, whose share of all is `filtered_share`.
     """
     selected = max(round(found.kept / found.total * WALKS), LEAST_WALKS)
-    matched = walks[selected - 1]
+    both = walks, momentum
+    every, matched = (tuple(each[k - 1] for each in both) for k in (WALKS, selected))
+    nothing = np.nan, np.nan
     return [
-        row("linear_share", found.straight, found.changed, walks[-1]),
+        row("linear_share", found.straight, found.changed, every),
         row("linear_share_filtered", found.kept_straight, found.kept, matched),
-        row("filtered_share", found.kept, found.total, np.nan),
+        row("filtered_share", found.kept, found.total, nothing),
     ]
 
 
-def row(statistic: str, part: int, whole: int, null: float) -> dict:
-    """A share, its null, and the null's band for so many independent weights."""
+def row(statistic: str, part: int, whole: int, nulls: tuple[float, float]) -> dict:
+    """A share, its nulls, and the first one's band for so many independent weights."""
     value = part / whole if whole else np.nan
-    null = null if whole else np.nan
+    null, momentum = nulls if whole else (np.nan, np.nan)
     half = Z * np.sqrt(null * (1 - null) * (1 / max(whole, 1) + 1 / WALKS))
     low, high = np.clip([null - half, null + half], 0, 1)
-    band = {"null": null, "null_low": low, "null_high": high}
+    band = {"null": null, "null_low": low, "null_high": high, "momentum": momentum}
     return {"statistic": statistic, "value": value} | band

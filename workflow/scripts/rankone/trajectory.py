@@ -3,29 +3,33 @@
 The statistics of rankone.alignment (from the T x T Gram matrix of the updates at the
 exported steps) and of rankone.linearity (from single weights), each with the value that
 a random walk of the same steps and of as many weights gives, and the band of 95 % of
-such walks.
+such walks. Adam's momentum alone correlates the increments of a walk, so that there is
+a second null: `momentum`, the median of walks whose increments are correlated like it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
-from rankone import alignment
+from rankone import alignment, linearity
 from rankone.statistics import DRAWS, LEVEL
 from rankone.tables import ALL_RUNS, concatenate
+from rankone.variants import random_generator
 
 BAND = {"null_low": (1 - LEVEL) / 2, "null": 0.5, "null_high": (1 + LEVEL) / 2}
+NULLS = [*BAND, "momentum"]
 MATRIX_COLUMNS = [
     *("run", "layer", "module", "tensor", "rows", "columns", "steps"),
-    *("statistic", "value", *sorted(BAND)),
+    *("statistic", "value", *NULLS),
 ]
 GRAM_COLUMNS = ["tensor", "step", "other", "inner"]
 TABLE_COLUMNS = [
-    *("run", "statistic", "n", "value", "low", "high", *sorted(BAND)),
+    *("run", "statistic", "n", "layers", "value", "low", "high", *NULLS),
 ]
 
 
@@ -38,17 +42,56 @@ def describe(gram: np.ndarray, steps: Sequence[int]) -> dict[str, float]:
 def walk_bands(
     steps: Sequence[int], draws: int, seed: int
 ) -> Callable[[int], pd.DataFrame]:
-    """Gives the median and the band of every statistic of walks in R^d, for any d."""
+    """Gives NULLS of every statistic from walks in R^d, for any d."""
 
     @cache
     def band(dimension: int) -> pd.DataFrame:
-        rng = np.random.default_rng(seed)
-        found = alignment.walk_null(
-            steps, draws, rng, dimension=dimension, describe=describe
+        plain, momentum = (
+            alignment.walk_null(
+                *(steps, draws, np.random.default_rng(seed), rho),
+                dimension=dimension,
+                describe=describe,
+            )
+            for rho in (0.0, alignment.MOMENTUM)
         )
-        return pd.DataFrame({name: found.quantile(q) for name, q in BAND.items()})
+        found = pd.DataFrame({name: plain.quantile(q) for name, q in BAND.items()})
+        return found.assign(momentum=momentum.median())
 
     return band
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """What the statistics of a run with certain steps are compared with.
+
+    `band` gives NULLS in R^d; `walks` are linearity.straight_walks() without and with
+    momentum.
+    """
+
+    band: Callable[[int], pd.DataFrame]
+    walks: tuple[np.ndarray, np.ndarray]
+
+
+def make_nulls(steps: Sequence[int], draws: int, seed: int) -> Nulls:
+    """Nulls from so many walks of the whole trajectory, and many of single weights."""
+    walks = tuple(
+        linearity.straight_walks(steps, random_generator(seed, "straight walks"), rho)
+        for rho in (0.0, alignment.MOMENTUM)
+    )
+    return Nulls(walk_bands(steps, draws, seed), walks)
+
+
+def follow(
+    weight: torch.Tensor,
+    updates: Sequence[torch.Tensor],
+    steps: Sequence[int],
+    nulls: Nulls,
+) -> tuple[list[dict], np.ndarray]:
+    """A row for each statistic of one matrix [out, in], and its Gram matrix [T, T]."""
+    inner = alignment.gram(updates)
+    straight = linearity.measure(weight, updates, steps)
+    rows = gram_rows(inner, steps, nulls.band(weight.numel()))
+    return rows + linearity.describe(straight, *nulls.walks), inner
 
 
 def gram_rows(gram: np.ndarray, steps: Sequence[int], band: pd.DataFrame) -> list[dict]:
@@ -93,5 +136,6 @@ def trajectory_table(
         mean = alignment.clustered(known, "value", seed, draws)
         row = {"arm": arm, "run": run, "statistic": statistic, "n": len(known)}
         row |= {"value": mean.value, "low": mean.low, "high": mean.high}
-        rows.append(row | known[sorted(BAND)].mean().to_dict())
+        row["layers"] = known["layer"].nunique()
+        rows.append(row | known[NULLS].mean().to_dict())
     return pd.DataFrame(rows, columns=["arm", *TABLE_COLUMNS])

@@ -22,7 +22,8 @@ REWARD_MARGIN = 0.05
 # The smallest effect of interest of each claim, in the unit of its effect. An interval
 # within it counts as no effect, also where it excludes zero.
 MARGINS = {
-    # Accuracy, as a share of 1.
+    # Rewards and accuracies, as shares of 1.
+    "implicit_overfitting": REWARD_MARGIN,
     "rank1_carries_the_gain": 0.05,
     "rank1_rescaled_keeps_all": 0.05,
     "rank1_spares_knowledge": 0.05,
