@@ -121,7 +121,9 @@ def test_the_mean_over_matrices_has_the_null_beside_it(found):
     table = found[0].assign(arm="full")
     means = trajectory.trajectory_table(table, 0, 200)
     assert set(means["run"]) == {"full-seed0", "all"}
-    row = means[(means["run"] == "all") & (means["statistic"] == "linearity_r2")].iloc[0]
+    row = means[(means["run"] == "all") & (means["statistic"] == "linearity_r2")].iloc[
+        0
+    ]
     assert row["n"] == 4 and row["low"] <= row["value"] <= row["high"]
     values = table[table["statistic"] == "linearity_r2"]
     assert row["value"] == pytest.approx(values["value"].mean())

@@ -193,7 +193,9 @@ def test_only_the_seven_linear_maps_are_substituted(name, place):
 
 def test_directions_are_those_of_each_step_before_any_substitution(tmp_path):
     moments = [(2, "step"), (10, "before"), (10, "after")]
-    sources = {moment: tmp_path / f"{i}.safetensors" for i, moment in enumerate(moments)}
+    sources = {
+        moment: tmp_path / f"{i}.safetensors" for i, moment in enumerate(moments)
+    }
     for i, path in enumerate(sources.values()):
         save_factors(path, {"w": svd.leading((i + 1) * planted([2.0, 1.0]), 1)}, {})
     save_directions(tmp_path / "all.safetensors", sources, {"run": "full-seed0"})
