@@ -1,10 +1,13 @@
 """A tiny study with planted scores, written as the stages would write it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from rankone.runs import arm_of
 
 SHAPES = {
     "q_proj": (12, 12),
@@ -244,6 +247,44 @@ def answer_rows(share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, kl.assign(kl=share**2 * rng.gamma(4, 0.1, len(kl)))
 
 
+def write_alignment(folder: Path, runs: Sequence[str]) -> None:
+    """Tables of alignment and of trajectories: left vectors turn less."""
+    steps, rows, contrasts = (2, 4, 6, 8), [], []
+    shapes = {
+        m: "square" if r == c else "tall" if r > c else "wide"
+        for m, (r, c) in SHAPES.items()
+    }
+    for run, (module, shape), side in product(runs, shapes.items(), ("left", "right")):
+        for first, second in combinations(steps, 2):
+            kind = "adjacent" if second - first == 2 else "further"
+            kind = "to_final" if second == 8 else kind
+            cosine = (0.95 if side == "left" else 0.8) ** (second - first)
+            row = {"arm": arm_of(run), "run": run, "kind": kind, "module": module}
+            row |= {"shape": shape, "step": first, "other": str(second), "side": side}
+            rows.append(row | {"cosine": cosine, "null": cosine - 0.1, "n": 3})
+    for arm, shape in product(dict.fromkeys(map(arm_of, runs)), ("square", "tall")):
+        row = {"arm": arm, "shape": shape, "delta": 0.2, "z": 3.0, "n": 3}
+        row |= {"low": 0.1, "high": 0.3, "z_low": 2.5, "z_high": 3.5}
+        contrasts += [row | {"kind": kind} for kind in ("adjacent", "across_layers")]
+    pd.DataFrame(rows).to_csv(folder / "alignment.tsv", sep="\t", index=False)
+    table = pd.DataFrame(contrasts)
+    table.to_csv(folder / "alignment_contrast.tsv", sep="\t", index=False)
+    write_trajectories(folder, runs)
+
+
+def write_trajectories(folder: Path, runs: Sequence[str]) -> None:
+    """Statistics of every matrix's trajectory, above their nulls."""
+    statistics = ("first_component_share", "linearity_r2", "linear_share")
+    rows = []
+    for run, module, layer, name in product(runs, SHAPES, range(3), statistics):
+        row = {"arm": arm_of(run), "run": run, "module": module, "layer": layer}
+        row |= {"tensor": f"layers.{layer}.{module}.weight", "steps": 5}
+        row |= {"statistic": name, "value": 0.9 + 0.01 * layer}
+        rows.append(row | {"null_low": 0.79, "null": 0.8, "null_high": 0.81})
+    table = pd.DataFrame(rows)
+    table.to_parquet(folder / "trajectory_matrices.parquet", index=False)
+
+
 def write_tables(
     folder: Path,
     runs: Sequence[str] = ("full-seed0", "full-seed1"),
@@ -294,4 +335,5 @@ def write_tables(
         seed=0,
         draws=1000,
     )
+    write_alignment(folder / "tables", runs)
     return folder / "tables"

@@ -209,6 +209,42 @@ def test_figures_of_interventions_say_when_there_is_none(tables):
         assert "No arm has an intervention" in texts(draw(name, tables[name_of(name)]))
 
 
+def test_a_map_of_steps_has_the_measured_cosines_above_the_null(tables):
+    figure = draw("alignment", tables["alignment"])
+    axes = figure.axes[0]
+    values = np.array(axes.collections[0].get_array()).reshape(4, 4)
+    assert values[0, 1] == pytest.approx(0.95**2)  # square, left: steps 2 and 4
+    np.testing.assert_allclose(
+        np.tril(values, -1), np.triu(values, 1).T - 0.1 * (np.tril(np.ones((4, 4)), -1))
+    )
+    assert np.isnan(np.diag(values)).all()
+
+
+def test_steps_that_cannot_be_compared_are_a_message(tables):
+    table = tables["alignment"]
+    for rows in (table.iloc[:0], table.assign(cosine=np.nan)):
+        assert "No two steps" in texts(draw("alignment", rows))
+    unknown = tables["alignment_contrast"].assign(z=np.nan)
+    assert "No pairs" in texts(draw("alignment_contrast", unknown))
+
+
+def test_square_matrices_alone_are_in_colour(tables):
+    figure = draw("alignment_contrast", tables["alignment_contrast"])
+    markers = {line.get_marker() for line in figure.axes[0].lines}
+    assert {"s", "o"} <= markers
+    filled = {
+        line.get_markerfacecolor()
+        for line in figure.axes[0].lines
+        if line.get_marker() == "o"
+    }
+    assert filled == {"white"}
+
+
+def test_two_exported_steps_have_no_trajectory(tables):
+    table = tables["trajectory_matrices"].assign(steps=2)
+    assert "Fewer than three" in texts(draw("trajectory", table))
+
+
 def name_of(figure):
     return FIGURES[figure][1]
 

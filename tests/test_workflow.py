@@ -57,14 +57,16 @@ def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
 def test_the_embedded_study_is_planned_whole(tmp_path):
     shutil.copy(ROOT / "config" / "config.yaml", tmp_path)
     jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"fetch_package": 2, "train": 3, "decompose": 5, "evaluate": 6, "all": 1}
+    expected = {"fetch_package": 2, "train": 3, "decompose": 7, "evaluate": 8, "all": 1}
+    expected |= {"trajectory": 3, "analyze_alignment": 1}
     assert {name: jobs[name] for name in expected} == expected
 
 
 def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
     tiny.save_study(tmp_path)
     jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"train": 2, "decompose": 3, "evaluate": 4, "report": 1, "total": 26}
+    expected = {"train": 2, "decompose": 3, "evaluate": 4, "report": 1, "total": 32}
+    expected |= {"trajectory": 2, "analyze_alignment": 1}
     assert {name: jobs[name] for name in expected} == expected
 
 
@@ -144,6 +146,34 @@ def test_factors_add_up_to_the_update(done):
         sigma = spectra.query("layer == @row.layer and module == @row.module")["sigma"]
         assert (sigma**2).sum() == pytest.approx(row.frobenius_norm**2, rel=1e-4)
         assert factors[f"{row.tensor}:sigma"][0] == pytest.approx(row.sigma_1)
+
+
+def test_directions_are_those_of_the_update(done):
+    from rankone.factors import load_directions
+
+    base = load_file(done / "model/model.safetensors")
+    folder = done / "results/train/prs-seed0"
+    kept = load_directions(folder / "directions.safetensors")
+    # Exported at 4 and 8; measured before the substitutions at 3 and 6, too.
+    assert list(kept) == [3, 4, 6, 8]
+    trained = load_file(folder / "checkpoints/step-8.safetensors")
+    assert len(kept[8]) == 14
+    for name, factors in kept[8].items():
+        update = trained[name] - base[name]
+        assert factors.norm == pytest.approx(update.norm().item(), rel=1e-4)
+        inside = factors.left[:, 0] @ update @ factors.right[0]
+        assert inside == pytest.approx(factors.sigma.item(), rel=1e-3)
+
+
+def test_the_steps_of_every_run_are_compared(done):
+    tables = done / "results/tables"
+    pairs = pd.read_parquet(tables / "alignment_pairs.parquet")
+    assert set(pairs["run"]) == {"full-seed0", "prs-seed0"}
+    assert {"adjacent", "further", "to_final", "across_layers"} <= set(pairs["kind"])
+    known = pd.read_csv(tables / "trajectory.tsv", sep="\t")
+    assert set(known["run"]) == {"full-seed0", "prs-seed0", "all"}
+    share = known[known["statistic"] == "first_component_share"]
+    assert (share["n"].isin([14]) & share["value"].between(0, 1)).all()
 
 
 def test_every_variant_answers_the_items_of_the_base(done):

@@ -51,7 +51,7 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        set_up(snakemake.threads)
+        set_up(snakemake.threads, keep_memory=True)
         files = zip(snakemake.params.steps, snakemake.input.checkpoints, strict=True)
         main(
             *(snakemake.wildcards.run, snakemake.input.model, dict(files)),

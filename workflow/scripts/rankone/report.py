@@ -43,7 +43,7 @@ HEADLINE_CELLS = {
 # Figures without benchmark items.
 NO_ITEMS = frozenset(
     {"rank1_share", "spectra", "probes", "reward_curves", "overfitting"}
-    | {"substitutions"}
+    | {"substitutions", "alignment", "alignment_contrast", "trajectory"}
 )
 DESCRIPTIONS = {
     "training": "metrics of every training step, and accuracies of exported steps",
@@ -52,6 +52,11 @@ DESCRIPTIONS = {
     "recovery": "share of the full update's gain that a variant keeps",
     "matrices": "norms and rank measures of every weight matrix's update",
     "spectra": "all singular values of every update",
+    "alignment": "cosines of first singular vectors between steps, layers and seeds",
+    "alignment_contrast": "how much more left than right singular vectors align",
+    "alignment_pairs": "every pair of first singular vectors beside its null",
+    "trajectory": "linearity and drift of the updates over time, beside random walks",
+    "trajectory_matrices": "the same for every weight matrix",
     "probes": "rewards on fixed problems during training",
     "overfitting": "implicit reward overfitting of each arm, with its verdict",
     "substitutions": "norms and directions of the updates during training",
