@@ -57,13 +57,14 @@ SAMPLE_TABLES = [
 ]
 KNOWLEDGE_TABLES = ["retention", "forgetting", "forgetting_curve"]
 ALIGNMENT_TABLES = ["alignment", "alignment_contrast", "trajectory"]
-# What claims are tested on.
-CLAIM_TABLES = [
-    *("overfitting", "pass_at_k", "perplexity", "forgetting"),
-    *("alignment_contrast", "trajectory"),
-]
-if config["decompose"]["spectra"]:
-    CLAIM_TABLES += ["tails", "anatomy", "overlap"]
+# What is analysed beyond scores and rewards, with the tables that claims are tested on.
+PARTS = {
+    "samples": ["pass_at_k", "perplexity", "forgetting"],
+    "geometry": ["tails", "anatomy", "overlap"],
+    "trajectories": ["alignment_contrast", "trajectory"],
+}
+ANALYSED = [part for part in PARTS if part in config["analyze"]["parts"]]
+CLAIM_TABLES = ["overfitting", *[name for part in ANALYSED for name in PARTS[part]]]
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16

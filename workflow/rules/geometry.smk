@@ -6,6 +6,7 @@ Out: results/tails/{run}/step-{step}.*.parquet, results/anatomy/{run}/step-{step
 """
 
 TAILS = ["values", "draws", "paths", "curves"]
+TAIL_TABLES = ["matrices", "paths", "curves"]
 TAIL_FILES = collect(
     "results/tails/{place}.{{name}}.parquet",
     place=["base/step-0", *[f"{run}/step-{STEPS[-1]}" for run in PLAIN]],
@@ -95,9 +96,7 @@ rule analyze_geometry:
         overlap="results/anatomy/overlap.parquet",
     output:
         **{name: f"results/tables/{name}.tsv" for name in GEOMETRY_TABLES},
-        matrices="results/tables/tails_matrices.parquet",
-        paths="results/tables/tails_paths.parquet",
-        curves="results/tables/tails_curves.parquet",
+        **{name: f"results/tables/tails_{name}.parquet" for name in TAIL_TABLES},
     log:
         "logs/analyze_geometry.log",
     localrule: True

@@ -12,10 +12,18 @@ FIGURES = {
     "accuracy_by_step": ("scores.tsv", "Training"),
     "rank1_share": ("matrices.tsv", "Updates"),
     "spectra": ("spectra.parquet", "Updates"),
-    "alignment": ("alignment.tsv", "Updates"),
-    "alignment_contrast": ("alignment_contrast.tsv", "Updates"),
-    "trajectory": ("trajectory_matrices.parquet", "Updates"),
 }
+if "geometry" in ANALYSED:
+    FIGURES |= {
+        "heavy_tails": ("tails_matrices.parquet", "Updates"),
+        "tail_curves": ("tails_curves.parquet", "Updates"),
+    }
+if "trajectories" in ANALYSED:
+    FIGURES |= {
+        "alignment": ("alignment.tsv", "Updates"),
+        "alignment_contrast": ("alignment_contrast.tsv", "Updates"),
+        "trajectory": ("trajectory_matrices.parquet", "Updates"),
+    }
 if any(settings["intervention"] for settings in RUNS.values()):
     FIGURES |= {
         "overfitting": ("overfitting.tsv", "Interventions"),

@@ -24,6 +24,7 @@ the likelihood where its search stops before.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -128,14 +129,15 @@ def hill(values: ArrayLike, k: int) -> float:
 
     xi is the mean of log(x / x_(k+1)) over them. NaN where it is zero.
     """
-    return float(hill_path(values, [k])["alpha"].iloc[0])
+    return float(hill_estimates(values, [k])[1][0])
 
 
-def hill_path(values: ArrayLike, ks: Sequence[int]) -> pd.DataFrame:
-    """Hill's estimates for several k: columns k, xi (tail index), alpha = 1 + 1 / xi.
+def hill_estimates(
+    values: ArrayLike, ks: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """xi and alpha of hill() for several k: [K] each.
 
-    A power law has a plateau. Zeros are left out; k is at most the number of the
-    others minus 1.
+    Zeros are left out; k is at most the number of the others minus 1.
     """
     values = checked(values)
     logs, ks = np.log(values[values > 0]), np.asarray(ks, dtype=int)
@@ -145,8 +147,16 @@ def hill_path(values: ArrayLike, ks: Sequence[int]) -> pd.DataFrame:
             f"expected 1 <= k < {len(logs)}."
         )
     xi = np.cumsum(logs)[ks - 1] / ks - logs[ks]
-    alpha = 1 + 1 / np.where(xi > 0, xi, np.nan)
-    return pd.DataFrame({"k": ks, "xi": xi, "alpha": alpha})
+    return xi, 1 + 1 / np.where(xi > 0, xi, np.nan)
+
+
+def hill_path(values: ArrayLike, ks: Sequence[int]) -> pd.DataFrame:
+    """Hill's estimates for several k: columns k, xi (tail index), alpha = 1 + 1 / xi.
+
+    A power law has a plateau.
+    """
+    xi, alpha = hill_estimates(values, ks)
+    return pd.DataFrame({"k": np.asarray(ks, dtype=int), "xi": xi, "alpha": alpha})
 
 
 def fit_power_law(eigenvalues: ArrayLike) -> PowerLaw:
@@ -357,8 +367,14 @@ def bulk_variance(sigma: ArrayLike | torch.Tensor, rows: int, columns: int) -> f
     Against the Marchenko-Pastur median, since few large eigenvalues hardly move a
     median. Many do: it is too large, and outliers() counts too few.
     """
-    expected = np.square(noise_spectrum(rows, columns)) * rows * columns
-    return float(np.median(whole(sigma, rows, columns)) / np.median(expected))
+    median = np.median(whole(sigma, rows, columns))
+    return float(median / noise_median(rows, columns))
+
+
+@cache
+def noise_median(rows: int, columns: int) -> float:
+    """Median eigenvalue of noise whose entries have variance one."""
+    return float(np.median(np.square(noise_spectrum(rows, columns)))) * rows * columns
 
 
 def outlier_limit(rows: int, columns: int, variance: float) -> float:
