@@ -31,10 +31,12 @@ def tables(files):
     )
 
 
-def test_the_objects_are_the_weights_the_update_and_its_rounded_view():
-    start, end = torch.ones(2, 3), torch.full((2, 3), 1.001)
-    assert list(spectral.objects(start, None)) == ["base"]
-    found = spectral.objects(start, end)
+def test_the_objects_are_the_weights_the_update_and_its_rounded_view(tmp_path):
+    save_file({"w": torch.ones(2, 3)}, tmp_path / "base.safetensors")
+    save_file({"w": torch.full((2, 3), 1.001)}, tmp_path / "end.safetensors")
+    base, end = (index([tmp_path / f"{n}.safetensors"]) for n in ("base", "end"))
+    assert list(spectral.objects(base, {}, "w")) == ["base"]
+    found = spectral.objects(base, end, "w")
     assert list(found) == ["trained", "update", "update_bfloat16"]
     torch.testing.assert_close(found["update"], torch.full((2, 3), 0.001))
     assert not found["update_bfloat16"].any()

@@ -26,7 +26,7 @@ from rankone import tails
 from rankone.checkpoints import Handles, read
 from rankone.svd import singular_values
 from rankone.tails import PowerLaw, compare_tails, goodness_of_fit, hill_path, resolved
-from rankone.updates import locate, read_trained
+from rankone.updates import locate, read_trained, read_update
 from rankone.variants import random_generator
 
 BASE, TRAINED, UPDATE, ROUNDED = "base", "trained", "update", "update_bfloat16"
@@ -50,12 +50,15 @@ Matrices = dict[str, torch.Tensor]
 Null = Callable[[torch.Generator], torch.Tensor]
 
 
-def objects(start: torch.Tensor, end: torch.Tensor | None) -> Matrices:
-    """The matrices [out, in] whose spectra are compared; W_0 alone without an end."""
-    if end is None:
-        return {BASE: start}
-    seen = end.bfloat16().float() - start.bfloat16().float()
-    return {TRAINED: end, UPDATE: end - start, ROUNDED: seen}
+def objects(base: Handles, trained: Handles, name: str) -> Matrices:
+    """The matrices [out, in] whose spectra are compared; W_0 alone without `trained`."""
+    if not trained:
+        return {BASE: read(base, name)}
+    return {
+        TRAINED: read_trained(base, trained, name),
+        UPDATE: read_update(base, trained, name),
+        ROUNDED: read_update(base, trained, name, dtype=torch.bfloat16),
+    }
 
 
 def nulls(kind: str, matrices: Matrices, start: torch.Tensor) -> dict[str, Null]:
@@ -124,9 +127,7 @@ def examine(
     layers = sorted({locate(name)[0] for name in names})
     middle = layers[len(layers) // 2]
     for name in tqdm(names, desc=f"Spectra of {label}", mininterval=1):
-        start = read(base, name)
-        end = read_trained(base, trained, name) if trained else None
-        matrices = objects(start, end)
+        matrices, start = objects(base, trained, name), read(base, name)
         for kind, matrix in matrices.items():
             key, seed = where(name, matrix) | {"object": kind}, f"{label}:{name}:{kind}"
             sigma, own = values(matrix), nulls(kind, matrices, start)
