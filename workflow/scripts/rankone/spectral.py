@@ -51,7 +51,7 @@ Null = Callable[[torch.Generator], torch.Tensor]
 
 
 def objects(base: Handles, trained: Handles, name: str) -> Matrices:
-    """The matrices [out, in] whose spectra are compared; W_0 alone without `trained`."""
+    """The matrices [out, in] to compare; W_0 alone where `trained` is empty."""
     if not trained:
         return {BASE: read(base, name)}
     return {
