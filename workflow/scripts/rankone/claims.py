@@ -348,7 +348,7 @@ def claims_table(tables: Tables, calibration: pd.DataFrame, rules: str) -> pd.Da
 
 def worst_rates(calibration: pd.DataFrame) -> pd.DataFrame:
     """Of each claim the scenario with the most false verdicts, by claim."""
-    false = calibration[calibration["strength"] == 0]
+    false = calibration[calibration["strength"] == 0].reset_index()
     worst = false.loc[false.groupby("claim")["rate"].idxmax()]
     return worst.set_index("claim")
 

@@ -13,19 +13,23 @@ from rankone.tables import ALL_RUNS, BASE, FULL
 
 DRAWS = 1000  # of the bootstrap
 ITEMS, PROBLEMS, SAMPLES, SEEDS = 256, 48, 64, 3
-# Share of the items that a variant answers exactly as its reference does.
-COPIED = 0.6
+# Share of the items that a variant answers exactly as its reference does, and that one
+# does whose accuracy is no more than this away.
+COPIED, MOSTLY, LITTLE = 0.5, 0.9, 0.08
 # Forward KL from the base, in nats, of the variants that forget.
 KL = {"rank1": 0.1, "without_rank1": 0.2, "shrunk": 0.15, FULL: 0.3, "rank4": 0.25}
 ARMS = {"full": None, "prs": "rank1", "shrunk": "shrunk", "random": "random_rank1"}
 
 
 def answers(
-    reference: np.ndarray, accuracy: float, rng: np.random.Generator
+    reference: np.ndarray,
+    accuracy: float,
+    rng: np.random.Generator,
+    share: float = COPIED,
 ) -> np.ndarray:
-    """Outcomes [items] with that expected accuracy, correlated with the reference's."""
-    copied = rng.random(len(reference)) < COPIED
-    rest = (accuracy - COPIED * reference.mean()) / (1 - COPIED)
+    """Outcomes [items] with that expected accuracy; a share is the reference's."""
+    copied = rng.random(len(reference)) < share
+    rest = (accuracy - share * reference.mean()) / (1 - share)
     fresh = rng.random(len(reference)) < rest
     return np.where(copied, reference, fresh).astype(float)
 
@@ -33,8 +37,9 @@ def answers(
 def resampled(accuracies: dict[str, float], rng: np.random.Generator) -> Scores:
     """Resampled scores of variants with these expected accuracies; the base first."""
     base = (rng.random(ITEMS) < accuracies[BASE]).astype(float)
+    changes = {name: abs(each - accuracies[BASE]) for name, each in accuracies.items()}
     scores = [base] + [
-        answers(base, accuracy, rng)
+        answers(base, accuracy, rng, MOSTLY if changes[name] < LITTLE else COPIED)
         for name, accuracy in accuracies.items()
         if name != BASE
     ]

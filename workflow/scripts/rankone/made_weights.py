@@ -64,9 +64,9 @@ def of_norm(matrix: torch.Tensor, norm: float) -> torch.Tensor:
 
 
 def planted(plain: torch.Tensor, effect: torch.Tensor, strength: float) -> torch.Tensor:
-    """A mixture with that share of its norm in the effect; it has norm one."""
+    """A mixture of norm one with about that share of its norm in the effect."""
     rest = (1 - strength**2) ** 0.5
-    return rest * of_norm(plain, 1.0) + strength * of_norm(effect, 1.0)
+    return of_norm(rest * of_norm(plain, 1.0) + strength * of_norm(effect, 1.0), 1.0)
 
 
 def power_law(matrix: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
