@@ -1,4 +1,4 @@
-"""Figures, each from its table alone.
+"""Figures, each from its tables alone.
 
 In:  results/tables/*
 Out: results/figures/*.{svg,pdf,png}
@@ -12,6 +12,9 @@ FIGURES = {
     "accuracy_by_step": ("scores.tsv", "Training"),
     "rank1_share": ("matrices.tsv", "Updates"),
     "spectra": ("spectra.parquet", "Updates"),
+    "pass_at_k": ("pass_at_k.tsv pass_null.tsv", "Sampling"),
+    "retention": ("retention.tsv", "Knowledge"),
+    "forgetting": ("forgetting.tsv forgetting_curve.tsv", "Knowledge"),
 }
 if any(settings["intervention"] for settings in RUNS.values()):
     FIGURES |= {
@@ -22,13 +25,13 @@ if any(settings["intervention"] for settings in RUNS.values()):
     }
 
 # One rule a figure: a report caption cannot have wildcards.
-for figure, (table, category) in FIGURES.items():
+for figure, (tables, category) in FIGURES.items():
 
     rule:
         name:
             f"plot_{figure}"
         input:
-            table=f"results/tables/{table}",
+            tables=collect("results/tables/{table}", table=tables.split()),
         output:
             report(
                 f"results/figures/{figure}.svg",

@@ -43,7 +43,7 @@ HEADLINE_CELLS = {
 # Figures without benchmark items.
 NO_ITEMS = frozenset(
     {"rank1_share", "spectra", "probes", "reward_curves", "overfitting"}
-    | {"substitutions"}
+    | {"substitutions", "pass_at_k", "forgetting"}
 )
 DESCRIPTIONS = {
     "training": "metrics of every training step, and accuracies of exported steps",
