@@ -22,9 +22,9 @@ lint: $(VENV)
 
 # The verdicts on made-up studies whose truth is known; about half an hour.
 calibrate: $(VENV)
-	$(BIN)/snakemake --profile profiles/local results/figures/calibration.png
+	$(BIN)/snakemake --profile profiles/local results/figures/calibration.png results/figures/power.png
 	cp results/calibration.tsv docs/calibration.tsv
-	cp results/figures/calibration.png docs/images/calibration.png
+	cp results/figures/calibration.png results/figures/power.png docs/images/
 
 # About half an hour, after `make study`; nothing else may be running.
 bench: $(PEERS)

@@ -10,10 +10,12 @@ from matplotlib import pyplot as plt
 from plot import main
 from rankone.errors import UserError
 from rankone.figures import (
-    COLOURS,
     FIGURES,
     draw,
     final_step,
+)
+from rankone.plotting import (
+    COLOURS,
     save,
     spread,
     variant_label,
@@ -36,8 +38,12 @@ def study(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
-    folder = write_tables(tmp_path_factory.mktemp("study"))
+def folder(tmp_path_factory):
+    return write_tables(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def tables(folder):
     return {path.stem: read_table(path) for path in folder.iterdir()}
 
 
@@ -47,8 +53,13 @@ def close_figures():
     plt.close("all")
 
 
-def table_path(folder, name):
-    return next(folder.glob(f"{FIGURES[name][1]}.*"))
+def paths(folder, name):
+    """The files of a figure's tables."""
+    return [next(folder.glob(f"{stem}.*")) for stem in FIGURES[name][1].split()]
+
+
+def drawing(folder, name):
+    return draw(name, *map(read_table, paths(folder, name)))
 
 
 def texts(figure):
@@ -57,7 +68,7 @@ def texts(figure):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_has_no_empty_axes(study, name):
-    figure = draw(name, read_table(table_path(study, name)))
+    figure = drawing(study, name)
     assert figure.axes
     for axes in figure.axes:
         assert axes.lines or axes.collections or axes.patches
@@ -66,7 +77,7 @@ def test_figure_has_no_empty_axes(study, name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_cut_off_at_the_edge(study, name, tmp_path):
-    figure = draw(name, read_table(table_path(study, name)))
+    figure = drawing(study, name)
     save(figure, [tmp_path / "figure.png"])
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert min(drawn.x0, drawn.y0) >= 0
@@ -74,17 +85,11 @@ def test_nothing_is_cut_off_at_the_edge(study, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_same_table_gives_the_same_bytes(tables, name, tmp_path):
-    source = tmp_path / ("table.parquet" if name == "spectra" else "table.tsv")
-    table = tables[FIGURES[name][1]]
-    if name == "spectra":
-        table.to_parquet(source)
-    else:
-        table.to_csv(source, sep="\t", index=False)
+def test_the_same_tables_give_the_same_bytes(folder, name, tmp_path):
     for attempt in ("a", "b"):
         main(
             name,
-            source,
+            paths(folder, name),
             [tmp_path / f"{attempt}.{end}" for end in ("svg", "pdf", "png")],
         )
     for end in ("svg", "pdf", "png"):
@@ -253,3 +258,25 @@ def test_the_arms_of_a_study_have_a_panel_each(tmp_path):
     folder = write_tables(tmp_path, arms=ARMS)
     figure = draw("probes", read_table(folder / "probes.tsv"))
     assert [axes.get_title("left") for axes in figure.axes] == list(ARMS)
+
+
+def test_arms_are_drawn_beside_the_variants_of_the_first_one(tmp_path):
+    folder = write_tables(tmp_path, arms=ARMS)
+    titles = [axes.get_title("left") for axes in drawing(folder, "pass_at_k").axes]
+    variants = ["full update", "rank 1", "without rank 1", "full, shrunk"]
+    assert titles == [*variants, "arm prs", "arm shrunk", "arm noop"]
+    for name in ("forgetting", "retention"):
+        assert all(title in texts(drawing(folder, name)) for title in titles)
+
+
+def test_forgetting_without_a_curve_says_so(tables):
+    empty = [tables[name].iloc[:0] for name in ("forgetting", "forgetting_curve")]
+    assert "three variants" in texts(draw("forgetting", *empty))
+
+
+def test_retention_shows_the_benchmarks_that_there_are(tables):
+    rows = tables["retention"]
+    knowledge = rows[rows["domain"] == "knowledge"]
+    assert len(draw("retention", knowledge).axes) == 1
+    neither = knowledge[knowledge["benchmark"] != "mean"]
+    assert "None of the benchmarks" in texts(draw("retention", neither))

@@ -10,7 +10,8 @@ from docutils.core import publish_parts
 from conftest import ROOT
 from rankone import report
 from rankone.errors import UserError
-from rankone.figures import FIGURES, draw, save
+from rankone.figures import FIGURES, draw
+from rankone.plotting import save
 from rankone.tables import read_table, write_table
 from report import main
 from synthetic import BASE_SCORES, FULL_SCORES, KEPT, write_tables

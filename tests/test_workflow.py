@@ -58,15 +58,17 @@ def test_the_embedded_study_is_planned_whole(tmp_path):
     shutil.copy(ROOT / "config" / "config.yaml", tmp_path)
     jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
     expected = {"fetch_package": 2, "train": 3, "decompose": 7, "evaluate": 8, "all": 1}
+    expected |= {"sample": 4, "analyze_samples": 1, "analyze_knowledge": 1}
     expected |= {"trajectory": 3, "analyze_alignment": 1}
+    expected |= {"tails": 2, "anatomy": 1, "overlap": 1, "claims": 1}
     assert {name: jobs[name] for name in expected} == expected
 
 
 def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
     tiny.save_study(tmp_path)
     jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"train": 2, "decompose": 3, "evaluate": 4, "report": 1, "total": 32}
-    expected |= {"trajectory": 2, "analyze_alignment": 1}
+    expected = {"train": 2, "decompose": 3, "evaluate": 4, "sample": 3, "report": 1}
+    expected |= {"trajectory": 2, "analyze_alignment": 1, "tails": 2, "claims": 1}
     assert {name: jobs[name] for name in expected} == expected
 
 
@@ -197,11 +199,32 @@ def test_responses_are_kept_and_scored_by_the_verifier(done):
         assert row.score == is_correct(row.response, answers[row.item])
 
 
+def test_sampled_answers_are_judged_counted_and_likely_under_the_base(done):
+    base = pd.read_parquet(done / "results/sample/base/step-0.parquet")
+    last = pd.read_parquet(done / "results/sample/full-seed0/step-8.parquet")
+    sizes = last.groupby(["variant", "problem"]).size()
+    assert len(sizes) == 4 * 6 and (sizes == 8).all()
+    assert (base["logp"] == base["base_logp"]).all()
+    kl = pd.read_csv(done / "results/tables/kl.tsv", sep="\t").set_index("variant")
+    assert kl.loc["base", "kl"] == 0
+    assert (kl.drop("base")["kl"] > 0).all()
+    curves = pd.read_csv(done / "results/tables/pass_at_k.tsv", sep="\t")
+    first = curves[(curves["run"] == "base") & (curves["k"] == 1)]
+    assert first["value"].item() == pytest.approx(base["correct"].mean())
+
+
+def test_knowledge_has_a_verdict_for_every_variant_and_arm(done):
+    table = pd.read_csv(done / "results/tables/retention.tsv", sep="\t")
+    assert set(table["variant"]) == set(tiny.study(done)["variants"])
+    assert set(table["arm"]) == {"full", "prs"}
+    assert table["verdict"].notna().all()
+
+
 def test_the_report_is_one_page_without_outside_parts(done):
     page = (done / "results/report.html").read_text()
     assert 'src="http' not in page and 'href="http' not in page
     assert (done / "results/headline.txt").read_text().strip()
-    for figure in ("training", "recovery", "rank1_share", "spectra"):
+    for figure in ("training", "recovery", "rank1_share", "spectra", "pass_at_k"):
         assert (done / f"results/figures/{figure}.pdf").stat().st_size > 1000
 
 

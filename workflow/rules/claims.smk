@@ -42,9 +42,31 @@ rule calibrate:
     resources:
         mem_mb=4000,
     params:
-        nulls=200,
-        effects=40,
+        nulls=100,
+        effects=12,
     message:
         "Calibrating the verdicts on made-up studies"
     script:
         "../scripts/calibrate.py"
+
+
+rule plot_calibration:
+    input:
+        tables=["results/calibration.tsv"],
+    output:
+        "results/figures/{figure}.png",
+    log:
+        "logs/plot/{figure}.log",
+    wildcard_constraints:
+        figure="calibration|power",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        figure="{figure}",
+    message:
+        "Drawing {wildcards.figure}"
+    script:
+        "../scripts/plot.py"

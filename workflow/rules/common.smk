@@ -81,6 +81,11 @@ def examined(pattern):
     return [pattern.format(run=run, step=step) for run, step in EXAMINED]
 
 
+def table_path(name):
+    """Where a table is; the claims have a place of their own."""
+    return f"results/{name}" if name == "claims.tsv" else f"results/tables/{name}"
+
+
 def sampled(pattern):
     """The files of the base and of every run's last step."""
     return [pattern.format(run=run, step=step) for run, step in SAMPLED]

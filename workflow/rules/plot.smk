@@ -1,10 +1,11 @@
-"""Figures, each from its table alone.
+"""Figures, each from its tables alone.
 
 In:  results/tables/*
 Out: results/figures/*.{svg,pdf,png}
 """
 
 FIGURES = {
+    "claims": ("claims.tsv", "Claims"),
     "accuracy_by_variant": ("scores.tsv", "Scores"),
     "recovery": ("recovery.tsv", "Scores"),
     "mathematics_vs_knowledge": ("differences.tsv", "Scores"),
@@ -13,6 +14,12 @@ FIGURES = {
     "rank1_share": ("matrices.tsv", "Updates"),
     "spectra": ("spectra.parquet", "Updates"),
 }
+if "samples" in ANALYSED:
+    FIGURES |= {
+        "pass_at_k": ("pass_at_k.tsv pass_null.tsv", "Sampling"),
+        "retention": ("retention.tsv", "Knowledge"),
+        "forgetting": ("forgetting.tsv forgetting_curve.tsv", "Knowledge"),
+    }
 if "geometry" in ANALYSED:
     FIGURES |= {
         "heavy_tails": ("tails_matrices.parquet", "Updates"),
@@ -33,13 +40,13 @@ if any(settings["intervention"] for settings in RUNS.values()):
     }
 
 # One rule a figure: a report caption cannot have wildcards.
-for figure, (table, category) in FIGURES.items():
+for figure, (tables, category) in FIGURES.items():
 
     rule:
         name:
             f"plot_{figure}"
         input:
-            table=f"results/tables/{table}",
+            tables=[table_path(name) for name in tables.split()],
         output:
             report(
                 f"results/figures/{figure}.svg",

@@ -1,11 +1,12 @@
-"""Draw one figure from one table."""
+"""Draw one figure from its tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.figures import draw, save
+from rankone.figures import draw
 from rankone.jobs import job
+from rankone.plotting import save
 from rankone.tables import read_table
 
 if TYPE_CHECKING:
@@ -13,13 +14,12 @@ if TYPE_CHECKING:
 
 
 def main(
-    figure: str, table_path: str | Path, outputs: str | Path | Sequence[str | Path]
+    figure: str, tables: Sequence[str | Path], outputs: Sequence[str | Path]
 ) -> None:
     """Write the figure of that name to `outputs`, each by its suffix."""
-    paths = [outputs] if isinstance(outputs, str | Path) else outputs
-    save(draw(figure, read_table(table_path)), paths)
+    save(draw(figure, *map(read_table, tables)), outputs)
 
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        main(snakemake.params.figure, snakemake.input.table, list(snakemake.output))
+        main(snakemake.params.figure, snakemake.input.tables, list(snakemake.output))

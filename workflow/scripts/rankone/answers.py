@@ -30,6 +30,8 @@ PLAIN = {"temperature": 1.0, "top_p": 1.0}
 def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Put a model on the device and let it answer as it did in training."""
     model.to(device())
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     stop_at_newline(model, tokenizer)
     if sharing.can_share(model):
         model.generate = sharing.prefill_once(model)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from rankone.figures import (
+from rankone.plotting import (
     COLOURS,
     GREY,
     WIDTH,

@@ -1,17 +1,9 @@
-"""One function per figure, each from one table of `rankone.tables` alone.
+"""One function per figure of training, scores, updates and interventions.
 
-Colours are Okabe and Ito's (jfly.uni-koeln.de/color), fixed per variant; controls are
-diamonds and parts of the update are circles, so that no figure needs its colours.
+Each draws from tables of `rankone.tables` alone. FIGURES has all figures of a study.
 """
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple
-
-import matplotlib
-
-matplotlib.use("Agg")
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -19,154 +11,50 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
+from rankone import claim_figures, sample_figures, trajectory_figures
 from rankone.errors import UserError
-from rankone.files import replacing
-from rankone.recipes import CONTROLS, MODULES, Recipe, parse
-from rankone.statistics import DEFINED, Z, noise_norm_share, noise_spectrum
+from rankone.plotting import (
+    COLOURS,
+    GREY,
+    HELD_OUT,
+    KNOWLEDGE,
+    MATHEMATICS,
+    PANELS,
+    SHIFTED,
+    STYLE,
+    WIDTH,
+    accuracy_axis,
+    annotate,
+    arms_of,
+    end_labels,
+    error_bars,
+    interval,
+    message,
+    module_order,
+    panel_grid,
+    point_labels,
+    run_colours,
+    variant_colour,
+    variant_label,
+    variant_marker,
+    variant_order,
+    variant_ticks,
+)
+from rankone.statistics import DEFINED, noise_norm_share, noise_spectrum
 from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, TRAIN_PROBE, main_arm
 
-WIDTH = 6.3  # inches: the text width of an A4 or letter page
-PNG_DPI = 200
-STYLE = {
-    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same bytes everywhere
-    "text.hinting": "none",  # hinting makes the layout depend on the resolution
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 8,
-    "axes.labelcolor": "#333333",
-    "axes.edgecolor": "#888888",
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.color": "#333333",
-    "ytick.color": "#333333",
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.3,
-    "figure.constrained_layout.use": True,
-    "figure.facecolor": "white",
-    "figure.dpi": PNG_DPI,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "rankone",
-}
-METADATA = {
-    ".svg": {"Date": None, "Creator": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    ".png": {"Software": None},
-}
-
-GREY = "#777777"
-COLOURS = {
-    BASE: GREY,
-    FULL: "#000000",
-    "rank1": "#0072B2",
-    "rank1_rescaled": "#56B4E9",
-    "rank4": "#009E73",
-    "rank16": "#00654B",
-    "without_rank1": "#D55E00",
-    "shrunk": "#E69F00",
-    "random_rank1": "#CC79A7",
-}
-KIND_LABELS = {
-    "full": "full update",
-    "rank": "rank",
-    "direction": "direction",
-    "without_rank": "without rank",
-    "shrunk": "full, shrunk",
-    "random_rank": "random rank",
-    "bulk_matched": "bulk matched (control)",
-}
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
-RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-HELD_OUT = "arithmetic_held_out"
-SHIFTED = "arithmetic_shifted"
-KNOWLEDGE = "knowledge"
-MATHEMATICS = "mathematics"
-PANELS = {
-    (MATHEMATICS, HELD_OUT): "Held-out\narithmetic",
-    (MATHEMATICS, SHIFTED): "Shifted\narithmetic",
-    (MATHEMATICS, MEAN): "Mathematics\n(mean)",
-    (KNOWLEDGE, MEAN): "Knowledge\n(mean)",
-}
 BENCHMARK_LABELS = {
     HELD_OUT: "held-out problems",
     SHIFTED: "shifted problems",
     TRAIN_PROBE: "training problems",
 }
 WHOLE_PERCENT = (1, 2, 5, 10)  # tick steps that need no decimals
-DODGE = 0.008  # share of the step axis by which runs are moved apart
 SMOOTHING = 5  # steps in the running median of the reward
 RECOVERY_LIMITS = (-0.6, 1.8)  # beyond these an interval is cut and marked
 LEAST_SHARE = 1e-5  # of the norm; smaller singular values are not drawn
 BAND = (0.1, 0.9)  # quantiles over matrices
-
-
-def variant_colour(variant: str) -> str:
-    """Colour of a variant; grey for one without a fixed colour."""
-    return COLOURS.get(variant, GREY)
-
-
-def find_recipe(variant: str) -> Recipe | None:
-    """The recipe of a variant; None for the base and for names outside the grammar."""
-    try:
-        return parse(variant)
-    except UserError:
-        return None
-
-
-def variant_label(variant: str) -> str:
-    """Name of a variant in figures and tables: `0.5 x rank 1 in q_proj`."""
-    recipe = find_recipe(variant)
-    if recipe is None:
-        return variant.replace("_", " ")
-    size = recipe.rank or (f"{recipe.percent:g} %" if recipe.percent else "")
-    label = f"{KIND_LABELS[recipe.kind]} {size}".strip()
-    label += ", rescaled" if recipe.rescaled else ""
-    if recipe.modules or recipe.layers:
-        label += f" in {', '.join(place_labels(recipe))}"
-    return f"{recipe.scale:g} x {label}" if variant[0].isdigit() else label
-
-
-def place_labels(recipe: Recipe) -> list[str]:
-    """The modules and layers to which a recipe is kept, in words."""
-    places = [name for name in MODULES if name in (recipe.modules or ())]
-    if recipe.layers:
-        first, last = recipe.layers
-        places.append(f"layer {first}" if first == last else f"layers {first}-{last}")
-    return places
-
-
-def variant_order(variants: Iterable[str]) -> list[str]:
-    """Variants in their fixed order; the others last, by name and by number."""
-    known = list(COLOURS)
-
-    def key(name: str) -> tuple:
-        numbers = [float(number) for number in NUMBER.findall(name)]
-        position = known.index(name) if name in known else len(known)
-        return position, NUMBER.sub("", name), numbers
-
-    return sorted(set(variants), key=key)
-
-
-def variant_marker(variant: str) -> str:
-    """Diamond for a control, circle for a part of the update."""
-    recipe = find_recipe(variant)
-    return "D" if recipe and recipe.kind in CONTROLS else "o"
-
-
-def run_colours(table: pd.DataFrame) -> dict[str, str]:
-    """A colour for each run, in the order of their names."""
-    runs = sorted(table["run"].unique())
-    return dict(zip(runs, RUN_COLOURS * len(runs), strict=False))
 
 
 def final_step(table: pd.DataFrame) -> int:
@@ -192,78 +80,6 @@ def as_trained(table: pd.DataFrame) -> pd.DataFrame:
     """Updates against the base, seen in float32, of each run's last step."""
     seen = (table["update"] == "global") & (table["view"] == "float32")
     return last_steps(table[seen])
-
-
-def error_bars(axes: Axes, rows: pd.DataFrame, value: str, run: int, **options) -> None:
-    """Vertical intervals and a line through `value` against step.
-
-    `run` counts the runs: each is moved a little so that intervals do not hide others.
-    """
-    bars = [rows[value] - rows["low"], rows["high"] - rows[value]]
-    steps = rows["step"] + run * DODGE * rows["step"].max()
-    axes.errorbar(steps, rows[value], yerr=bars, elinewidth=0.8, **options)
-
-
-def interval(axes: Axes, row: pd.Series, value: str, position: float) -> None:
-    """A variant's value as a marker with its horizontal interval."""
-    colour = variant_colour(row["variant"])
-    axes.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=1.4)
-    axes.plot(
-        row[value],
-        position,
-        variant_marker(row["variant"]),
-        color=colour,
-        markersize=4.8,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        zorder=3,
-    )
-
-
-def annotate(axes: Axes, x: float, y: float, text: str, **options) -> None:
-    """Small text `offset` points to the right of a point (6, 0 by default)."""
-    offset = options.pop("offset", (6, 0))
-    options = {"va": "center", "fontsize": 7.5, **options}
-    axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", **options)
-
-
-def message(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
-    figure = plt.figure(figsize=(WIDTH, 0.8))
-    figure.text(0.5, 0.5, text, ha="center", va="center", color="#333333", wrap=True)
-    return figure
-
-
-def accuracy_axis(axis) -> None:
-    """Format an axis of accuracies in [0, 1] as per cent."""
-    axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-
-
-def spread(positions: Sequence[float], gap: float) -> np.ndarray:
-    """Positions moved apart to be at least `gap` from each other, in their order."""
-    order = np.argsort(positions, kind="stable")
-    moved = np.array(positions, dtype=float)[order]
-    for _ in range(100):
-        excess = gap - np.diff(moved)
-        if (excess <= gap * 1e-3).all():
-            break
-        push = np.maximum(excess, 0) / 2
-        moved[:-1] -= push
-        moved[1:] += push
-    result = np.empty_like(moved)
-    result[order] = moved
-    return result
-
-
-def end_labels(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Label lines at their right ends (x, y, text, colour) without overlaps."""
-    low, high = axes.get_ylim()
-    height = axes.figure.get_size_inches()[1] / axes.get_gridspec().nrows
-    gap = (high - low) * 0.15 / height
-    for (x, _, text, colour), y in zip(
-        ends, spread([end[1] for end in ends], gap), strict=True
-    ):
-        annotate(axes, x, y, text, color=colour, annotation_clip=False)
 
 
 def training(table: pd.DataFrame) -> Figure:
@@ -363,14 +179,6 @@ def accuracy_by_variant(scores: pd.DataFrame) -> Figure:
     variant_ticks(grid[0, 0], variants)
     figure.supxlabel(f"accuracy at step {step}", fontsize=8, color="#333333")
     return figure
-
-
-def variant_ticks(axes: Axes, variants: list[str]) -> None:
-    """Variant names down the y axis, first on top."""
-    axes.set_yticks(range(len(variants)), [variant_label(name) for name in variants])
-    axes.set_ylim(len(variants) - 0.4, -0.8)
-    for shared in axes.figure.axes:
-        shared.tick_params(axis="y", length=0)
 
 
 def base_band(axes: Axes, rows: pd.DataFrame) -> None:
@@ -525,41 +333,6 @@ def forest(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
     axes.grid(axis="x")
 
 
-def module_order(modules: Iterable[str]) -> list[str]:
-    """Modules in the order attention, MLP, others."""
-    present = set(modules)
-    return [name for name in MODULES if name in present] + sorted(
-        present - set(MODULES)
-    )
-
-
-def panel_grid(
-    count: int,
-    *,
-    columns: int = 3,
-    height: float = 1.75,
-    sharex: bool = True,
-    sharey: bool = True,
-) -> tuple[Figure, list[Axes]]:
-    """So many panels in rows of at most `columns`, with common axes."""
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        sharex=sharex,
-        sharey=sharey,
-        squeeze=False,
-        figsize=(WIDTH, 0.4 + height * rows),
-    )
-    found = list(grid.flat)
-    for axes in found[count:]:
-        axes.remove()
-    for axes in found[max(count - columns, 0) : count]:
-        axes.tick_params(labelbottom=True)
-    return figure, found[:count]
-
-
 def spectra(table: pd.DataFrame) -> Figure:
     """Singular values of updates over the Frobenius norm, per module, final step."""
     table = as_trained(table)
@@ -655,160 +428,6 @@ def share_map(axes: Axes, rows: pd.DataFrame, modules: list[str]) -> None:
     axes.set(xlabel="", ylabel="module (noise)")
 
 
-SIDES = {"left": "Left vectors", "right": "Right vectors"}
-SHAPES = ("square", "tall", "wide")
-OVER_TIME = {
-    "adjacent": "adjacent steps",
-    "further": "steps further apart",
-    "to_final": "each step and the last",
-}
-LINKS = OVER_TIME | {
-    "across_layers": "layers of a module",
-    "across_seeds": "the same matrix, two seeds",
-}
-NUMBERED_STEPS = 8  # more steps than this leave no room for numbers in a map
-
-
-def alignment(table: pd.DataFrame) -> Figure:
-    """Heat maps of mean |cos| between steps, a panel for each side and shape."""
-    table = table[table["kind"].isin(OVER_TIME)]
-    if table["cosine"].isna().all():
-        return message("No two steps with identifiable directions to compare.")
-    shapes = [shape for shape in SHAPES if shape in set(table["shape"])]
-    figure, grid = plt.subplots(
-        *(len(SIDES), len(shapes)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        figsize=(WIDTH, 0.7 + 1.9 * len(SIDES)),
-    )
-    for row, side in zip(grid, SIDES, strict=True):
-        for axes, shape in zip(row, shapes, strict=True):
-            chosen = (table["side"] == side) & (table["shape"] == shape)
-            step_map(axes, table[chosen])
-            axes.set_title(f"{SIDES[side]}, {shape}")
-    for axes, shape in zip(grid[-1], shapes, strict=True):
-        modules = module_order(table.loc[table["shape"] == shape, "module"])
-        axes.set_xlabel("\n".join(["step", ", ".join(modules)]))
-    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid, pad=0.015)
-    bar.set_label("mean |cos| (below the diagonal: null)")
-    bar.outline.set_visible(False)
-    return figure
-
-
-def step_map(axes: Axes, rows: pd.DataFrame) -> None:
-    """Means over matrices above the diagonal, those of the null below it."""
-    ends = rows.astype({"step": int, "other": int})
-    steps = sorted({*ends["step"], *ends["other"]})
-    ends = ends.groupby(["step", "other"])[["cosine", "null"]].mean()
-    whole = pd.DataFrame(index=steps, columns=steps, dtype=float)
-    for (first, second), cell in ends.iterrows():
-        whole.loc[first, second], whole.loc[second, first] = cell
-    sns.heatmap(
-        whole,
-        ax=axes,
-        vmin=0,
-        vmax=1,
-        cmap="viridis",
-        cbar=False,
-        square=True,
-        annot=len(steps) <= NUMBERED_STEPS,
-        fmt=".2f",
-        annot_kws={"fontsize": 5.5},
-        linewidths=0.3,
-        linecolor="white",
-    )
-    axes.tick_params(length=0, rotation=0)
-
-
-def alignment_contrast(table: pd.DataFrame) -> Figure:
-    """Forest plot of how much more left vectors align, in units of the null."""
-    table = table.dropna(subset="z")
-    kinds = [kind for kind in LINKS if kind in set(table["kind"])]
-    if not kinds:
-        return message("No pairs of identifiable directions with a null to compare.")
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.6 + 0.72 * len(kinds)))
-    axes.axvspan(-Z, Z, color=GREY, alpha=0.13, linewidth=0)
-    axes.axvline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
-    ticks = {}
-    for top, kind in zip(range(0, 4 * len(kinds), 4), kinds, strict=True):
-        ticks[top] = LINKS[kind]
-        for row in table[table["kind"] == kind].itertuples():
-            position = top + 1 + SHAPES.index(row.shape)
-            ticks[position] = row.shape
-            contrast_interval(axes, row, position)
-    axes.set_yticks(list(ticks), list(ticks.values()))
-    for label in axes.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() in LINKS.values() else "normal")
-    axes.set_ylim(4 * len(kinds) - 0.4, -0.7)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
-    axes.set_xlabel("left minus right |cos|, in standard deviations of the null")
-    return figure
-
-
-def contrast_interval(axes: Axes, row: NamedTuple, position: float) -> None:
-    """One class of shapes: square matrices, which decide, in colour."""
-    decides = row.shape == "square"
-    colour = COLOURS["rank1"] if decides else GREY
-    axes.plot([row.z_low, row.z_high], [position] * 2, color=colour, linewidth=1.4)
-    axes.plot(
-        *(row.z, position, "s" if decides else "o"),
-        color=colour,
-        markerfacecolor=colour if decides else "white",
-        markersize=4.8,
-    )
-    axes.annotate(
-        f"{row.z:+.2f} [{row.z_low:.2f}, {row.z_high:.2f}], |cos| {row.delta:+.2f}",
-        (1.01, position),
-        xycoords=("axes fraction", "data"),
-        va="center",
-        fontsize=7,
-    )
-
-
-TRAJECTORY_PANELS = {
-    "first_component_share": "First component: share of energy",
-    "linearity_r2": "Its coefficient: R\u00b2 on the step",
-    "extrapolation_r2": "R\u00b2 on later steps, out of sample",
-    "linear_share": "Weights with R\u00b2 above 0.7",
-}
-
-
-def trajectory(table: pd.DataFrame) -> Figure:
-    """Statistics of each matrix's trajectory beside the band of random walks."""
-    known = table.dropna(subset="value")
-    panels = [name for name in TRAJECTORY_PANELS if name in set(known["statistic"])]
-    if known["steps"].max() < 3 or not panels:
-        return message("Fewer than three exported steps: a trajectory has no shape.")
-    modules = module_order(known["module"])
-    figure, grid = panel_grid(len(panels), columns=2, height=1.7, sharey=False)
-    for axes, name in zip(grid, panels, strict=True):
-        trajectory_panel(axes, known[known["statistic"] == name], modules)
-        axes.set_title(TRAJECTORY_PANELS[name])
-        if name == "extrapolation_r2":
-            axes.set_ylim(-1.1, 1.1)
-    return figure
-
-
-def trajectory_panel(axes: Axes, rows: pd.DataFrame, modules: list[str]) -> None:
-    """A dot for each matrix, layers from left to right; grey: the null and its band."""
-    last = max(rows["layer"].max(), 1)
-    for run, colour in run_colours(rows).items():
-        own = rows[rows["run"] == run]
-        x = own["module"].map(modules.index) + 0.7 * (own["layer"] / last - 0.5)
-        axes.plot(x, own["value"], ".", color=colour, markersize=3, markeredgewidth=0)
-    for place, module in enumerate(modules):
-        null = rows.loc[rows["module"] == module, ["null_low", "null", "null_high"]]
-        low, middle, high = null.mean()
-        ends = [place - 0.45, place + 0.45]
-        axes.fill_between(ends, low, high, color=GREY, alpha=0.25, linewidth=0)
-        axes.plot(ends, [middle] * 2, color=GREY, linewidth=0.9)
-    axes.set_xticks(range(len(modules)), [name.split("_")[0] for name in modules])
-    axes.tick_params(axis="x", length=0)
-    axes.grid(axis="y")
-
-
 def mathematics_vs_knowledge(differences: pd.DataFrame) -> Figure:
     """Change in mathematics against change in knowledge, one point per variant."""
     step = final_step(differences)
@@ -828,37 +447,13 @@ def mathematics_vs_knowledge(differences: pd.DataFrame) -> Figure:
     variants = variant_order(x.index.intersection(y.index))
     for variant in variants:
         cross(axes, variant, x.loc[variant], y.loc[variant])
-    point_labels(axes, x, y.loc[variants, "difference"])
+    labels = {name: (variant_label(name), variant_colour(name)) for name in variants}
+    point_labels(axes, x["high"], y.loc[variants, "difference"], labels)
     axes.set_xlabel("knowledge: change from the base (points)")
     axes.set_ylabel("mathematics: change from the base (points)")
     axes.plot(0, 0, "s", color=GREY, markersize=4, zorder=3)
     annotate(axes, 0, 0, "base", offset=(-5, -8), ha="right")
     return figure
-
-
-def point_labels(axes: Axes, x: pd.DataFrame, heights: pd.Series) -> None:
-    """Variant names in a column at the right, each joined to its interval's end."""
-    low, high = x["low"].min(), x["high"].max()
-    span = high - low
-    axes.set_xlim(low - 0.05 * span, high + 0.35 * span)
-    edge = high + 0.06 * span
-    bottom, top = axes.get_ylim()
-    shifted = spread(heights, 0.05 * (top - bottom))
-    for (variant, height), label_height in zip(heights.items(), shifted, strict=True):
-        axes.plot(
-            [x.loc[variant, "high"], edge],
-            [height, label_height],
-            color=variant_colour(variant),
-            linewidth=0.4,
-        )
-        annotate(
-            axes,
-            edge,
-            label_height,
-            variant_label(variant),
-            offset=(2, 0),
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-        )
 
 
 def cross(axes: Axes, variant: str, x: pd.Series, y: pd.Series) -> None:
@@ -887,11 +482,6 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Rows by step; before a substitution comes before after it."""
     rank = table["moment"].map({"before": 0, "step": 0, "after": 1})
     return table.assign(order=rank).sort_values(["step", "order"])
-
-
-def arms_of(table: pd.DataFrame) -> list[str]:
-    """The arms of a table in its order, without the base."""
-    return [arm for arm in table["arm"].unique() if arm != BASE]
 
 
 def sampled_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
@@ -1047,7 +637,8 @@ def substitutions(table: pd.DataFrame) -> Figure:
     return figure
 
 
-FIGURES: dict[str, tuple[Callable[[pd.DataFrame], Figure], str]] = {
+# The function of each figure, and its tables.
+FIGURES: dict[str, tuple[Callable[..., Figure], str]] = {
     "training": (training, "training"),
     "accuracy_by_variant": (accuracy_by_variant, "scores"),
     "accuracy_by_step": (accuracy_by_step, "scores"),
@@ -1055,39 +646,30 @@ FIGURES: dict[str, tuple[Callable[[pd.DataFrame], Figure], str]] = {
     "mathematics_vs_knowledge": (mathematics_vs_knowledge, "differences"),
     "rank1_share": (rank1_share, "matrices"),
     "spectra": (spectra, "spectra"),
-    "alignment": (alignment, "alignment"),
-    "alignment_contrast": (alignment_contrast, "alignment_contrast"),
-    "trajectory": (trajectory, "trajectory_matrices"),
     "probes": (probes, "probes"),
     "reward_curves": (reward_curves, "probes"),
     "overfitting": (overfitting, "overfitting"),
     "substitutions": (substitutions, "substitutions"),
+    **sample_figures.FIGURES,
+    **trajectory_figures.FIGURES,
+    **claim_figures.FIGURES,
 }
 # The others show the first arm, which has no intervention.
-ALL_ARMS = frozenset({"probes", "reward_curves", "overfitting", "substitutions"})
+ALL_ARMS = frozenset(
+    {"probes", "reward_curves", "overfitting", "substitutions"}
+    | sample_figures.FIGURES.keys()
+    | {"claims", "calibration", "power"}
+)
 
 
-def draw(name: str, table: pd.DataFrame) -> Figure:
-    """The figure of that name in the shared style.
+def draw(name: str, *tables: pd.DataFrame) -> Figure:
+    """The figure of that name, from its tables in their order, in the shared style.
 
     Raises UserError for an unknown name.
     """
     if name not in FIGURES:
         raise UserError(f"No figure `{name}`; there are {', '.join(FIGURES)}.")
+    if name not in ALL_ARMS:
+        tables = tuple(map(main_arm, tables))
     with sns.axes_style("ticks"), plt.rc_context(STYLE):
-        return FIGURES[name][0](table if name in ALL_ARMS else main_arm(table))
-
-
-def save(figure: Figure, paths: Iterable[str | Path]) -> None:
-    """Write a figure by suffix (.svg, .pdf, .png); the same figure, the same bytes."""
-    with plt.rc_context(STYLE):
-        # Lay out once, not once per format: it is the slow part.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        for path in paths:
-            suffix = Path(path).suffix
-            if suffix not in METADATA:
-                raise UserError(f"{path}: expected one of {', '.join(METADATA)}.")
-            with replacing(path) as temporary:
-                figure.savefig(temporary, dpi=PNG_DPI, metadata=METADATA[suffix])
-    plt.close(figure)
+        return FIGURES[name][0](*tables)

@@ -44,6 +44,7 @@ HEADLINE_CELLS = {
 NO_ITEMS = frozenset(
     {"rank1_share", "spectra", "probes", "reward_curves", "overfitting"}
     | {"substitutions", "alignment", "alignment_contrast", "trajectory"}
+    | {"pass_at_k", "forgetting", "heavy_tails", "tail_curves", "claims"}
 )
 DESCRIPTIONS = {
     "training": "metrics of every training step, and accuracies of exported steps",
