@@ -18,14 +18,14 @@ from rankone import alignment
 from rankone.statistics import DRAWS, LEVEL
 from rankone.tables import ALL_RUNS, concatenate
 
-BAND = {"null_low": (1 - LEVEL) / 2, "null": 0.5, "null_high": (1 + LEVEL) / 2}
+BAND = {"null": 0.5, "null_low": (1 - LEVEL) / 2, "null_high": (1 + LEVEL) / 2}
 MATRIX_COLUMNS = [
     *("run", "layer", "module", "tensor", "rows", "columns", "steps"),
-    *("statistic", "value", *sorted(BAND)),
+    *("statistic", "value", *BAND),
 ]
 GRAM_COLUMNS = ["tensor", "step", "other", "inner"]
 TABLE_COLUMNS = [
-    *("run", "statistic", "n", "value", "low", "high", *sorted(BAND)),
+    *("run", "statistic", "n", "value", "low", "high", *BAND),
 ]
 
 
@@ -93,5 +93,5 @@ def trajectory_table(
         mean = alignment.clustered(known, "value", seed, draws)
         row = {"arm": arm, "run": run, "statistic": statistic, "n": len(known)}
         row |= {"value": mean.value, "low": mean.low, "high": mean.high}
-        rows.append(row | known[sorted(BAND)].mean().to_dict())
+        rows.append(row | known[list(BAND)].mean().to_dict())
     return pd.DataFrame(rows, columns=["arm", *TABLE_COLUMNS])
