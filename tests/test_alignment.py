@@ -539,6 +539,13 @@ def test_one_layer_has_a_contrast_without_an_interval():
     assert found["z"].notna().all() and found[["z_low", "low"]].isna().all(axis=None)
 
 
+def test_one_pair_of_layers_has_no_interval():
+    run = {10: {tensor_name(i): turned(24, 24, 0.3 * i, 0, 0.01) for i in range(2)}}
+    null = alignment.independent_alignment(24, 24)
+    found = contrast(pairs({"full-seed0": run}), null, draws=50)
+    assert found["z"].notna().all() and found[["z_low", "low"]].isna().all(axis=None)
+
+
 def test_pairs_without_a_null_are_an_error_and_never_dropped():
     null = null_of()
     with pytest.raises(ValueError, match="the null lacks"):

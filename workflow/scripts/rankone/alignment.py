@@ -628,7 +628,7 @@ def clustered(
 
     Their layers are in the columns `layer` and `second`, the same but across layers.
     `error` is the standard deviation of normal noise to add to the resampled means.
-    The interval is NaN with fewer than two layers.
+    The interval is NaN with fewer than two layers, or two pairs of them.
     """
     known = matrices.dropna(subset=value)
     if known.empty:
@@ -642,7 +642,7 @@ def clustered(
         total, number = ((weights @ each * weights).sum(1) for each in (sums, counts))
     there = number > 0
     drawn = total[there] / number[there] + error * noise[there]
-    return expanded(mean, drawn, clusters)
+    return expanded(mean, drawn, min(clusters, np.count_nonzero(counts)))
 
 
 @cache

@@ -21,7 +21,7 @@ from rankone.statistics import DRAWS, LEVEL
 from rankone.tables import ALL_RUNS, concatenate
 from rankone.variants import random_generator
 
-BAND = {"null_low": (1 - LEVEL) / 2, "null": 0.5, "null_high": (1 + LEVEL) / 2}
+BAND = {"null": 0.5, "null_low": (1 - LEVEL) / 2, "null_high": (1 + LEVEL) / 2}
 NULLS = [*BAND, "momentum"]
 MATRIX_COLUMNS = [
     *("run", "layer", "module", "tensor", "rows", "columns", "steps"),

@@ -30,7 +30,7 @@ LINKS = OVER_TIME | {
     "across_layers": "layers of a module",
     "across_seeds": "the same matrix, two seeds",
 }
-NUMBERED_STEPS = 8  # more steps than this leave no room for numbers in a map
+NUMBERED_STEPS = 8  # a map of more steps has no room for its numbers
 
 
 def alignment(table: pd.DataFrame) -> Figure:
@@ -68,9 +68,12 @@ def step_map(axes: Axes, rows: pd.DataFrame) -> None:
     whole = pd.DataFrame(index=steps, columns=steps, dtype=float)
     for (first, second), cell in ends.iterrows():
         whole.loc[first, second], whole.loc[second, first] = cell
+    labelled = 1 + (len(steps) - 1) // NUMBERED_STEPS
     sns.heatmap(
         whole,
         ax=axes,
+        xticklabels=labelled,
+        yticklabels=labelled,
         vmin=0,
         vmax=1,
         cmap="viridis",
@@ -122,8 +125,9 @@ def contrast_interval(axes: Axes, row: NamedTuple, position: float) -> None:
         markerfacecolor=colour if decides else "white",
         markersize=4.8,
     )
+    bounds = "" if pd.isna(row.z_low) else f" [{row.z_low:.2f}, {row.z_high:.2f}]"
     axes.annotate(
-        f"{row.z:+.2f} [{row.z_low:.2f}, {row.z_high:.2f}], |cos| {row.delta:+.2f}",
+        f"{row.z:+.2f}{bounds}, |cos| {row.delta:+.2f}",
         (1.01, position),
         xycoords=("axes fraction", "data"),
         va="center",
