@@ -56,7 +56,7 @@ SAMPLE_TABLES = [
     *("pass_at_k", "pass_null", "efficiency", "solvable", "perplexity", "kl"),
 ]
 KNOWLEDGE_TABLES = ["retention", "forgetting", "forgetting_curve"]
-ALIGNMENT_TABLES = ["alignment", "alignment_contrast", "trajectory"]
+ALIGNMENT_TABLES = ["alignment", "alignment_contrast", "subspaces", "trajectory"]
 # What is analysed beyond scores and rewards, with the tables that claims are tested on.
 PARTS = {
     "samples": ["pass_at_k", "perplexity", "forgetting"],

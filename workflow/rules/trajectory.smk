@@ -3,7 +3,7 @@
 In:  base model, exported checkpoints and measured directions of all runs.
 Out: results/trajectory/{run}.parquet (one row per matrix and statistic),
      results/trajectory/{run}.gram.parquet (inner products of the updates),
-     results/tables/{alignment, alignment_contrast, trajectory}.tsv,
+     results/tables/{alignment, alignment_contrast, subspaces, trajectory}.tsv,
      results/tables/{alignment_pairs, trajectory_matrices}.parquet
 """
 
@@ -48,6 +48,11 @@ rule analyze_alignment:
         directions=collect("results/train/{run}/directions.safetensors", run=FOLLOWED),
         matrices=collect("results/trajectory/{run}.parquet", run=FOLLOWED),
         grams=collect("results/trajectory/{run}.gram.parquet", run=FOLLOWED),
+        factors=collect(
+            "results/decompose/{run}/step-{step}.factors.safetensors",
+            run=PLAIN,
+            step=STEPS,
+        ),
     output:
         **{name: f"results/tables/{name}.tsv" for name in ALIGNMENT_TABLES},
         alignment_pairs="results/tables/alignment_pairs.parquet",
@@ -64,6 +69,8 @@ rule analyze_alignment:
     params:
         **config["analyze"],
         runs=FOLLOWED,
+        decomposed=PLAIN,
+        steps=STEPS,
         arms=list(config["arms"]),
     message:
         "Comparing the directions of all updates"

@@ -13,9 +13,10 @@ from rankone.alignment_tables import (
     pair_table,
 )
 from rankone.compute import set_up
-from rankone.factors import load_directions
+from rankone.factors import load_directions, load_steps
 from rankone.jobs import job
 from rankone.statistics import DRAWS
+from rankone.subspaces import subspace_table
 from rankone.tables import concatenate, with_arms, write_table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def main(
     directions: Sequence[str | Path],
     matrices: Sequence[str | Path],
     grams: Sequence[str | Path],
+    factors: Mapping[str, Mapping[int, str | Path]],
     outputs: Mapping[str, str | Path],
     arms: Sequence[str],
     null_draws: int,
@@ -37,23 +39,34 @@ def main(
 ) -> None:
     """Write every table that `outputs` names; the other paths are one for each run.
 
-    `arms` are in the order of the config; `null_draws` walks make a null.
+    `factors` has those of every decomposed step of some runs. `arms` are in the order
+    of the config; `null_draws` walks make a null.
     """
     found = dict(zip(runs, map(load_directions, directions), strict=True))
     known = dict(zip(runs, map(trajectory.read_grams, grams), strict=True))
     pairs, null = alignment.pairs(found), null_table(found, known, seed, null_draws)
     beside = pair_table(pairs, null)
+    kept = {run: load_steps(files) for run, files in factors.items()}
     whole = with_arms(concatenate(matrices, trajectory.MATRIX_COLUMNS), arms)
     tables = {
         "alignment_pairs": beside,
         "alignment": alignment_table(beside, seed, draws),
         "alignment_contrast": contrast_table(pairs, null, seed, draws),
+        "subspaces": subspace_table(kept, known, null_draws, seed, draws),
         "trajectory": trajectory.trajectory_table(whole, seed, draws),
         "trajectory_matrices": whole,
     }
     for name, path in outputs.items():
         write_table(with_arms(tables[name], arms), path)
         logger.info("%s: %d rows in %s", name, len(tables[name]), path)
+
+
+def by_run(
+    files: Sequence[str], runs: Sequence[str], steps: Sequence[int]
+) -> dict[str, dict[int, str]]:
+    """Files by run and step; they are in the order of runs, and of steps in each."""
+    found = iter(files)
+    return {run: {step: next(found) for step in steps} for run in runs}
 
 
 if __name__ == "__main__":
@@ -64,6 +77,10 @@ if __name__ == "__main__":
             snakemake.input.directions,
             snakemake.input.matrices,
             snakemake.input.grams,
+            by_run(
+                snakemake.input.factors,
+                *(snakemake.params.decomposed, snakemake.params.steps),
+            ),
             dict(snakemake.output.items()),
             snakemake.params.arms,
             snakemake.params.null_draws,

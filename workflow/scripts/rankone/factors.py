@@ -69,3 +69,15 @@ def load_directions(path: str | Path) -> Trajectory:
             factors = from_parts(tensors.__getitem__, f"{moment}:{tensor}")
             found.setdefault(int(step), {})[tensor] = factors
     return {step: dict(sorted(found[step].items())) for step in sorted(found)}
+
+
+def load_steps(files: Mapping[int, str | Path]) -> Trajectory:
+    """Factors by step and tensor from the files of `save_factors` of several steps."""
+    found = {}
+    for step, path in sorted(files.items()):
+        tensors = load_file(path)
+        names = sorted(
+            n for n, part in (k.rsplit(":", 1) for k in tensors) if part == "norm"
+        )
+        found[step] = {name: from_parts(tensors.__getitem__, name) for name in names}
+    return found
