@@ -51,6 +51,10 @@ KEPT = {
     "random_rank1": 0.0,
 }
 ITEMS = 200
+CURVES = [
+    *(("base", ""), ("trained", ""), ("update", "")),
+    *(("update", "scale_matched"), ("update", "shuffled")),
+]
 SAMPLED = ("full", "rank1", "without_rank1", "shrunk")
 PROBLEMS, SAMPLES = 40, 32
 
@@ -285,6 +289,54 @@ def write_trajectories(folder: Path, runs: Sequence[str]) -> None:
     table.to_parquet(folder / "trajectory_matrices.parquet", index=False)
 
 
+def write_spectra(folder: Path, runs: Sequence[str]) -> None:
+    """Tables of spectra: weights as they were, updates heavier than their nulls."""
+    rows, curves = [], []
+    pairs = [("trained", "base", 0.0), ("update", "scale_matched", -1.5)]
+    for run, module, layer in product(runs, SHAPES, range(3)):
+        key = {"arm": arm_of(run), "run": run, "module": module, "layer": layer}
+        for number, (kind, null, shift) in enumerate(pairs):
+            row = key | {"object": kind, "null": null, "statistic": "hill_alpha"}
+            mean = 4 + 0.2 * layer + 0.1 * number
+            rows.append(row | {"null_mean": mean, "value": mean + shift})
+        for place, (kind, null) in enumerate(CURVES):
+            index = np.arange(1, min(SHAPES[module]) + 1)
+            part = {"index": index, "sigma": index ** -(0.3 + 0.1 * place)}
+            if layer == 1:
+                curves.append(
+                    pd.DataFrame({**key, "object": kind, "null": null} | part)
+                )
+    pd.DataFrame(rows).to_parquet(folder / "tails_matrices.parquet", index=False)
+    pd.concat(curves).to_parquet(folder / "tails_curves.parquet", index=False)
+
+
+def claims_rows() -> pd.DataFrame:
+    """One claim of every verdict."""
+    words = ["supported", "contradicted", "null-compatible", "undetermined"]
+    effects = [2.0, -2.0, 0.01, 0.1]
+    return pd.DataFrame(
+        {
+            "claim": [f"claim_{word}" for word in words],
+            "source": "arXiv 0000.00000",
+            "statement": [f"A statement that is {word}" for word in words],
+            "estimator": "an estimator",
+            "null": "a null",
+            "subject": ["", "prs", "", ""],
+            "value": effects,
+            "null_value": 0.0,
+            "effect": effects,
+            "low": [e - 0.05 for e in effects],
+            "high": [e + 0.05 for e in effects],
+            "n": 1200,
+            "unit": "share of items",
+            "margin": 0.1,
+            "power": 0.42,
+            "verdict": words,
+            "rule": "a rule",
+        }
+    )
+
+
 def write_tables(
     folder: Path,
     runs: Sequence[str] = ("full-seed0", "full-seed1"),
@@ -336,4 +388,6 @@ def write_tables(
         draws=1000,
     )
     write_alignment(folder / "tables", runs)
+    write_spectra(folder / "tables", runs)
+    claims_rows().to_csv(folder / "tables" / "claims.tsv", sep="\t", index=False)
     return folder / "tables"

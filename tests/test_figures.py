@@ -280,3 +280,21 @@ def test_retention_shows_the_benchmarks_that_there_are(tables):
     assert len(draw("retention", knowledge).axes) == 1
     neither = knowledge[knowledge["benchmark"] != "mean"]
     assert "None of the benchmarks" in texts(draw("retention", neither))
+
+
+def test_the_calibration_shows_every_claim_and_its_power():
+    rows = [
+        {"claim": claim, "scenario": "noise", "strength": strength, "n": 100}
+        | {"rate": rate, "low": rate / 2, "high": rate + 0.1}
+        for claim in ("striped", "off_principal")
+        for strength, rate in ((0.0, 0.04), (0.5, 0.6), (0.9, 0.9))
+    ]
+    for name in ("calibration", "power"):
+        found = texts(draw(name, pd.DataFrame(rows)))
+        assert "striped" in found and "off principal" in found
+
+
+def test_the_claims_are_marked_with_their_verdicts(tables):
+    found = texts(draw("claims", tables["claims"]))
+    for word in ("supported", "contradicted", "null-compatible", "undetermined"):
+        assert word in found

@@ -14,7 +14,7 @@ from rankone.figures import FIGURES, draw
 from rankone.plotting import save
 from rankone.tables import read_table, write_table
 from report import main
-from synthetic import BASE_SCORES, FULL_SCORES, KEPT, write_tables
+from synthetic import BASE_SCORES, FULL_SCORES, KEPT, claims_rows, write_tables
 
 TEXTS = ROOT / "workflow" / "report"
 
@@ -33,7 +33,8 @@ def page(tables):
         save(draw(name, read_table(tables / f"{name}.tsv")), figures[-1:])
     provenance = folder / "provenance.json"
     provenance.write_text(json.dumps({"config": {"hash": "<abc>"}, "seeds": [0, 1]}))
-    main(tables, figures, provenance, TEXTS, folder / "r.html", folder / "headline.txt")
+    outputs = folder / "r.html", folder / "headline.txt"
+    main(tables, tables / "claims.tsv", figures, provenance, TEXTS, *outputs)
     return (folder / "r.html").read_text()
 
 
@@ -188,3 +189,24 @@ def test_without_interventions_nothing_is_said_of_them(tables):
     results = report.load_results(tables)
     assert report.overfitting_sentence(results) == ""
     assert report.arm_table(results).empty
+
+
+def test_the_page_begins_with_the_claims(page):
+    assert page.index("<h2>Claims</h2>") < page.index("<h2>Variants</h2>")
+    assert "one supported" not in page
+    assert "1 supported, 1 contradicted, 1 what the null gives as well" in page
+    assert "A statement that is contradicted (prs). arXiv 0000.00000" in page
+    assert "n = 1,200" in page
+
+
+def test_only_an_undetermined_claim_tells_its_power():
+    rows = report.claims_rows(claims_rows()).set_index("verdict")
+    assert [text for text in rows.index if "power" in text] == [
+        "undetermined: a rule; power 42 % at an effect of 0.1"
+    ]
+
+
+def test_a_study_without_claims_has_no_section_for_them(tables):
+    empty = claims_rows().iloc[:0]
+    assert report.claims_sentence(empty) == ""
+    assert report.claims_rows(empty).empty

@@ -218,6 +218,9 @@ FIGURES: dict[str, tuple[Callable[[pd.DataFrame], Figure], str]] = {
     "claims": (claims, "claims"),
     "heavy_tails": (heavy_tails, "tails_matrices"),
     "tail_curves": (tail_curves, "tails_curves"),
-    "calibration": (calibration, "calibration"),
-    "power": (power, "calibration"),
+}
+# Not of a study.
+CALIBRATION: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "calibration": calibration,
+    "power": power,
 }
