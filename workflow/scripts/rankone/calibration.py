@@ -62,25 +62,25 @@ def weights(
 
 def geometry_nulls() -> list[Scenario]:
     """Weights that changed by noise alone."""
-    every, single = ("tails", "anatomy", "overlap"), ("tails", "anatomy")
-    away = (*TAIL_CLAIMS[1:], *PLACE_CLAIMS, SAME)
-    stored = (*PLACE_CLAIMS[2:], SAME)
-    make = partial(weights, parts=every, runs=2)
+    away, stored = (*TAIL_CLAIMS[1:], *PLACE_CLAIMS), PLACE_CLAIMS[2:]
+    both = partial(weights, parts=("tails", "anatomy"))
+    two = partial(weights, parts=("overlap",), runs=2)
+    rounded = {"stored": torch.bfloat16}
     return [
-        Scenario(
-            "noise", (*TAIL_CLAIMS, *PLACE_CLAIMS, SAME), partial(make, tailed=False)
-        ),
-        Scenario("noise on a heavy-tailed base", away, make),
+        Scenario("noise", (*TAIL_CLAIMS, *PLACE_CLAIMS), partial(both, tailed=False)),
+        Scenario("noise on a heavy-tailed base", away, both),
         Scenario(
             "noise with scales of its own",
             TAIL_CLAIMS[1:],
-            partial(weights, parts=single[:1], rows=True),
+            partial(weights, parts=("tails",), rows=True),
         ),
         Scenario(
             "noise stored in bfloat16",
             stored,
-            partial(make, parts=every[1:], stored=torch.bfloat16),
+            partial(weights, parts=("anatomy",), **rounded),
         ),
+        Scenario("noise in two runs", (SAME,), two),
+        Scenario("two runs stored in bfloat16", (SAME,), partial(two, **rounded)),
     ]
 
 

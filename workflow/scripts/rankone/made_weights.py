@@ -181,9 +181,9 @@ def geometry_tables(
 
 def tails(base: Handles, runs: Mapping[str, Handles], seed: int) -> pd.DataFrame:
     """The table of tails, of the statistics that claims need."""
-    found = {BASE: spectral.examine(base, {}, 2, 0, BASE)}
+    found = {BASE: spectral.examine(base, {}, 2, None, BASE)}
     for run, trained in runs.items():
-        found[run] = spectral.examine(base, trained, 2, 0, f"{run}:{seed}")
+        found[run] = spectral.examine(base, trained, 2, None, f"{run}:{seed}")
     values = pd.concat([t["values"].assign(run=r, step=0) for r, t in found.items()])
     draws = pd.concat([found[run]["draws"] for run in runs])
     both = geometry.beside_nulls(values, draws), geometry.beside_base(values)

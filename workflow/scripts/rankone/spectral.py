@@ -87,13 +87,16 @@ def compared(matrix: torch.Tensor) -> dict[str, float]:
 
 
 def measured(
-    matrix: torch.Tensor, sigma: torch.Tensor, fit_draws: int, seed: str
+    matrix: torch.Tensor, sigma: torch.Tensor, fit_draws: int | None, seed: str
 ) -> dict[str, float]:
     """Every statistic of one matrix: fit, comparisons, goodness of fit, ranks, FARMS.
 
-    `fit_draws` are those of the bootstrap of the fit; none leaves its p out.
+    `fit_draws` are those of the bootstrap of the fit; 0 leaves its p out, None leaves
+    out all that is not compared with nulls.
     """
     found = tails.statistics(sigma, *matrix.shape)
+    if fit_draws is None:
+        return found
     fit = PowerLaw(*(found[name] for name in PowerLaw.__dataclass_fields__))
     for name, (ratio, p) in compare_tails(resolved(sigma), fit).items():
         found |= {f"{name}_ratio": ratio, f"{name}_p": p}
@@ -113,7 +116,7 @@ def hill_alphas(sigma: torch.Tensor) -> pd.DataFrame:
 
 
 def examine(
-    base: Handles, trained: Handles, draws: int, fit_draws: int, label: str
+    base: Handles, trained: Handles, draws: int, fit_draws: int | None, label: str
 ) -> dict[str, pd.DataFrame]:
     """Tables of all matrices of a step: values, draws, paths, curves.
 
