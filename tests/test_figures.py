@@ -274,6 +274,12 @@ def test_forgetting_without_a_curve_says_so(tables):
     assert "three variants" in texts(draw("forgetting", *empty))
 
 
+def test_no_forgetting_at_all_has_no_share_of_variance(tables):
+    points, curve = tables["forgetting"], tables["forgetting_curve"]
+    assert "R²" not in texts(draw("forgetting", points, curve.assign(r2=np.nan)))
+    assert "R²" in texts(draw("forgetting", points, curve.assign(r2=0.5, r2_out=0.1)))
+
+
 def test_retention_shows_the_benchmarks_that_there_are(tables):
     rows = tables["retention"]
     knowledge = rows[rows["domain"] == "knowledge"]

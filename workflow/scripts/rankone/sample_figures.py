@@ -91,7 +91,7 @@ def pass_at_k(table: pd.DataFrame, null: pd.DataFrame) -> Figure:
         axes.set_title(look.label)
         axes.grid(axis="y")
         accuracy_axis(axes.yaxis)
-    grid[0].legend(loc="lower right", frameon=False, fontsize=7)
+    grid[0].legend(frameon=False, fontsize=7)
     grid[0].set_xscale("log", base=2)
     grid[0].xaxis.set_major_locator(FixedLocator(base["k"]))
     grid[0].xaxis.set_major_formatter(FormatStrFormatter("%d"))
@@ -142,10 +142,12 @@ def forgetting(points: pd.DataFrame, curve: pd.DataFrame) -> Figure:
     axes.set_xlabel("KL from the base (nats an answer)")
     axes.set_ylabel("knowledge lost (points)")
     fit = curve.iloc[0]
-    axes.set_title(
-        f"R² of the curve: {fit['r2']:.2f}; "
-        f"each variant predicted from the others: {fit['r2_out']:.2f}"
-    )
+    # Without any forgetting there is no variance to explain.
+    if not pd.isna(fit["r2"]):
+        axes.set_title(
+            f"R² of the curve: {fit['r2']:.2f}; "
+            f"each variant predicted from the others: {fit['r2_out']:.2f}"
+        )
     return figure
 
 
