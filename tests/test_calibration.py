@@ -89,7 +89,7 @@ def test_made_up_walks_have_their_gram_matrix():
 def test_made_up_answers_have_their_accuracy():
     rng = np.random.default_rng(0)
     base = (rng.random(20_000) < 0.4).astype(float)
-    found = made_answers.answers(base, 0.55, rng)
+    found = made_answers.answers(base, (0.4, 0.55), rng)
     assert found.mean() == pytest.approx(0.55, abs=0.02)
     assert np.corrcoef(base, found)[0, 1] > 0.4
 

@@ -23,26 +23,28 @@ ARMS = {"full": None, "prs": "rank1", "shrunk": "shrunk", "random": "random_rank
 
 def answers(
     reference: np.ndarray,
-    accuracy: float,
+    accuracies: tuple[float, float],
     rng: np.random.Generator,
     share: float = COPIED,
 ) -> np.ndarray:
-    """Outcomes [items] with that expected accuracy; a share is the reference's."""
+    """Outcomes [items] of a variant, a share of which are the reference's.
+
+    `accuracies` are the true ones of the reference and of the variant.
+    """
+    own, wanted = accuracies
     copied = rng.random(len(reference)) < share
-    rest = (accuracy - share * reference.mean()) / (1 - share)
+    rest = (wanted - share * own) / (1 - share)
     fresh = rng.random(len(reference)) < rest
     return np.where(copied, reference, fresh).astype(float)
 
 
 def resampled(accuracies: dict[str, float], rng: np.random.Generator) -> Scores:
     """Resampled scores of variants with these expected accuracies; the base first."""
-    base = (rng.random(ITEMS) < accuracies[BASE]).astype(float)
-    changes = {name: abs(each - accuracies[BASE]) for name, each in accuracies.items()}
-    scores = [base] + [
-        answers(base, accuracy, rng, MOSTLY if changes[name] < LITTLE else COPIED)
-        for name, accuracy in accuracies.items()
-        if name != BASE
-    ]
+    own = accuracies[BASE]
+    scores = [(rng.random(ITEMS) < own).astype(float)]
+    for accuracy in [each for name, each in accuracies.items() if name != BASE]:
+        share = MOSTLY if abs(accuracy - own) < LITTLE else COPIED
+        scores.append(answers(scores[0], (own, accuracy), rng, share))
     sample = bootstrap([np.stack(scores)[None]], rng, DRAWS)
     return Scores(sample, list(accuracies), ITEMS)
 
@@ -167,7 +169,7 @@ def forgetting(spared: float, seed: int) -> dict[str, pd.DataFrame]:
     scores = {BASE: base}
     for name, kl in KL.items():
         lost = 0.4 * kl - spared * (name == "rank1")
-        scores[name] = answers(base, base.mean() - lost, rng)
+        scores[name] = answers(base, (0.6, 0.6 - lost), rng)
     items = pd.concat(
         pd.DataFrame(
             {
