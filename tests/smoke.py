@@ -21,6 +21,7 @@ def shorten(config: dict) -> dict:
         "variants": ["full", "rank1", "without_rank1", "random_rank1"],
         "benchmarks": benchmarks,
         "sample": {"problems": 4, "samples": 4, "kl_samples": 1, "variants": ["full"]},
+        "analyze": {"fit_draws": 0, "null_draws": 20},
     }
 
 
