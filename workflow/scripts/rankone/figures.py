@@ -509,6 +509,7 @@ def probes(table: pd.DataFrame) -> Figure:
         accuracy_axis(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     grid[0].legend(
+        grid[0].lines[:2],
         ["training problems", "held-out problems"],
         loc="lower right",
         frameon=False,
@@ -627,8 +628,11 @@ def substitutions(table: pd.DataFrame) -> Figure:
             rows = in_order(rows)
             axes.plot(rows["step"], rows["norm"], color=COLOURS["rank1"], lw=1)
         removed = own["energy_removed"].mean()
-        text = "" if pd.isna(removed) else f": {100 * removed:.0f} % removed"
-        axes.set_title(f"{arm}{text}")
+        if pd.notna(removed):
+            # Adding zero turns a rounded -0 into 0.
+            text = f"{round(100 * removed) + 0:.0f} % of the energy removed"
+            axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=6.5)
+        axes.set_title(arm)
         axes.grid(axis="y")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
