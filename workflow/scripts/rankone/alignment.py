@@ -723,13 +723,13 @@ def trajectory_statistics(gram: np.ndarray, steps: Sequence[int]) -> dict[str, f
     """Statistics of a trajectory from its Gram matrix [T, T] (`trajectory` rank 1).
 
     NaN where they are undefined: linearity_r2 with fewer than three steps,
-    extrapolation_r2, whose line is from the larger half of them, with fewer than five,
-    and all where nothing has moved.
+    extrapolation_r2, whose line is from the larger half of them, with fewer than five;
+    both where nothing has moved in that half, and all where nothing has moved.
     """
     known = (len(steps) + 1) // 2
-    defined = gram[:known, :known].any() * len(steps)
-    linear = linearity_r2(gram, steps) if defined >= 3 else np.nan
-    later = extrapolation_r2(gram, steps, known) if defined >= 5 else np.nan
+    count = len(steps) if gram[:known, :known].any() else 0
+    linear = linearity_r2(gram, steps) if count >= 3 else np.nan
+    later = extrapolation_r2(gram, steps, known) if count >= 5 else np.nan
     return {
         "first_component_share": first_component_share(gram),
         "share_of_five": share_of_five(gram),

@@ -24,7 +24,7 @@ from rankone.variants import random_generator
 
 logger = logging.getLogger(__name__)
 
-# Runs of an arm whose correlations differ by less share a null.
+# Runs of an arm whose correlations differ by no more share a null.
 SAME = 0.02
 CELL = ["run", "kind", "module", "shape", "step", "other", "side"]
 ALIGNMENT_COLUMNS = [
@@ -88,7 +88,7 @@ def correlation(grams: Sequence[pd.DataFrame], steps: Sequence[int]) -> np.ndarr
 
 
 def spikes(trajectory: Trajectory, names: Sequence[str], shape: Shape) -> np.ndarray:
-    """Median strength [T] of the first triplets over the norms of these matrices."""
+    """Strength [T] of the first triplet over the norm, of the median of matrices."""
     shares = [
         [kept[name].sigma[0].item() / (kept[name].norm or np.inf) for name in names]
         for kept in trajectory.values()
