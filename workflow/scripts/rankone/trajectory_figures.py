@@ -16,6 +16,7 @@ from rankone.plotting import (
     message,
     module_order,
     panel_grid,
+    run_colours,
 )
 from rankone.statistics import Z
 
