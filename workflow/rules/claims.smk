@@ -43,7 +43,7 @@ rule calibrate:
         mem_mb=4000,
     params:
         nulls=100,
-        effects=12,
+        effects=10,
     message:
         "Calibrating the verdicts on made-up studies"
     script:
