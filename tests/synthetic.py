@@ -284,7 +284,8 @@ def write_trajectories(folder: Path, runs: Sequence[str]) -> None:
         row = {"arm": arm_of(run), "run": run, "module": module, "layer": layer}
         row |= {"tensor": f"layers.{layer}.{module}.weight", "steps": 5}
         row |= {"statistic": name, "value": 0.9 + 0.01 * layer}
-        rows.append(row | {"null_low": 0.79, "null": 0.8, "null_high": 0.81})
+        row |= {"null_low": 0.79, "null": 0.8, "null_high": 0.81, "momentum": 0.85}
+        rows.append(row)
     table = pd.DataFrame(rows)
     table.to_parquet(folder / "trajectory_matrices.parquet", index=False)
 

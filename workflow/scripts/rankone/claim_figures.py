@@ -103,7 +103,12 @@ def tail_curves(table: pd.DataFrame) -> Figure:
         axes.set_yscale("log")
         axes.set_xlim(left=0.03)
         axes.set_title(module.removesuffix("_proj"))
-    grid[0].legend(frameon=False, fontsize=6, loc="lower left", handlelength=1.6)
+    figure.legend(
+        *grid[0].get_legend_handles_labels(),
+        loc="lower right",
+        bbox_to_anchor=(0.97, 0.1),
+        frameon=False,
+    )
     figure.supxlabel("eigenvalue over their mean", fontsize=8, color="#333333")
     figure.supylabel("share of larger ones", fontsize=8, color="#333333")
     return figure

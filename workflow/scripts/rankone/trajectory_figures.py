@@ -173,6 +173,8 @@ def trajectory_panel(axes: Axes, rows: pd.DataFrame, modules: list[str]) -> None
         ends = [place - 0.45, place + 0.45]
         axes.fill_between(ends, low, high, color=GREY, alpha=0.25, linewidth=0)
         axes.plot(ends, [middle] * 2, color=GREY, linewidth=0.9)
+        momentum = rows.loc[rows["module"] == module, "momentum"].mean()
+        axes.plot(ends, [momentum] * 2, color=GREY, linewidth=0.9, linestyle=":")
     axes.set_xticks(range(len(modules)), [name.split("_")[0] for name in modules])
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
