@@ -71,7 +71,7 @@ def write_run(folder, run, make, seed):
     key = {"run": run, "module": "q_proj", "rows": 40, "columns": 40, "steps": 3}
     key |= {"statistic": "linearity_r2", "value": 0.9, "null": 0.95}
     rows = [key | {"layer": i, "tensor": str(i)} for i in range(LAYERS)]
-    matrices = pd.DataFrame(rows).assign(null_low=0.94, null_high=0.96)
+    matrices = pd.DataFrame(rows).assign(null_low=0.94, null_high=0.96, momentum=0.97)
     write_table(matrices[trajectory.MATRIX_COLUMNS], folder / f"{run}.parquet")
 
 
@@ -79,7 +79,7 @@ def analyze(folder, runs, arms):
     outputs = {name: folder / file for name, file in TABLES.items()}
     kinds = ("directions.safetensors", "parquet", "gram.parquet")
     inputs = [[folder / f"{run}.{kind}" for run in runs] for kind in kinds]
-    main(runs, *inputs, outputs, arms, null_draws=60, seed=0, draws=300)
+    main(runs, *inputs, {}, outputs, arms, null_draws=60, seed=0, draws=300)
     return {name: read_table(path) for name, path in outputs.items()}
 
 

@@ -51,7 +51,6 @@ def test_every_claim_of_a_scenario_gets_a_verdict(name):
         ("problems are lost", 0.3),
         ("likelier answers", 0.2),
         ("rank 1 gains more than its controls", 0.3),
-        ("controls lose, rank 1 keeps", 0.3),
         ("training problems lose more", 0.2),
     ],
 )
