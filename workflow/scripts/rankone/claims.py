@@ -333,10 +333,8 @@ def claims_table(tables: Tables, calibration: pd.DataFrame, rules: str) -> pd.Da
     hash `rules`, or whose rate of false verdicts is above verdicts.FALSE_POSITIVES with
     its interval, is left out.
     """
-    calibrated = calibration[
-        (calibration["rules"] == rules)
-        & (calibration["low"] <= verdicts.FALSE_POSITIVES)
-    ].set_index("claim")
+    calibrated = worst_rates(calibration[calibration["rules"] == rules])
+    calibrated = calibrated[calibrated["low"] <= verdicts.FALSE_POSITIVES]
     rows = [
         row(claim, evidence, calibrated.loc[claim.name]) | {"rules": rules}
         for claim in CLAIMS
