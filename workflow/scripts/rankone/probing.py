@@ -88,6 +88,8 @@ def probe(
     `settings` has `samples` and `batch_size`. All are answered together, so that the
     weights are cast once and a problem's prompt is computed once.
     """
+    if not problems:
+        return []
     counts = dict(zip(WAYS, (1, settings["samples"]), strict=True))
     keys = [
         ({"split": split, "problem": row["id"], "sampling": way}, row, way)
