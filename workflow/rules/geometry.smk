@@ -101,7 +101,7 @@ rule analyze_geometry:
         "logs/analyze_geometry.log",
     localrule: True
     conda:
-        "../../envs/report.yaml"
+        "../../envs/train.yaml"
     resources:
         mem_mb=2000,
     params:
