@@ -77,7 +77,8 @@ rule analyze_knowledge:
     resources:
         mem_mb=2000,
     params:
-        **config["analyze"],
+        **BOOTSTRAP,
+        margin=config["analyze"]["margin"],
         arms=RECIPES,
     message:
         "Making the tables of knowledge"

@@ -32,7 +32,7 @@ rule tails:
     resources:
         mem_mb=4000,
     params:
-        settings=config["analyze"],
+        settings={n: config["analyze"][n] for n in ("tail_draws", "fit_draws")},
     message:
         "Spectra of {wildcards.run} at step {wildcards.step} beside their nulls"
     script:

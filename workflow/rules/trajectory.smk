@@ -67,7 +67,8 @@ rule analyze_alignment:
     resources:
         mem_mb=4000,
     params:
-        **config["analyze"],
+        **BOOTSTRAP,
+        null_draws=config["analyze"]["null_draws"],
         runs=FOLLOWED,
         decomposed=PLAIN,
         steps=STEPS,
