@@ -72,6 +72,13 @@ def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
     assert {name: jobs[name] for name in expected} == expected
 
 
+def test_a_study_without_further_parts_runs_none_of_their_rules(tmp_path):
+    tiny.save_study(tmp_path, analyze={"draws": 500, "parts": []})
+    jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
+    parts = {"sample", "tails", "anatomy", "overlap", "trajectory", "analyze_alignment"}
+    assert not parts & jobs.keys() and jobs["claims"] == 1
+
+
 @pytest.mark.parametrize("profile", ["slurm", "profiles/slurm", "profiles/local"])
 def test_a_profile_is_found_by_its_name(profile):
     run = subprocess.run(

@@ -29,7 +29,7 @@ rule record:
 
 rule report:
     input:
-        **{name: f"results/tables/{name}.tsv" for name in [*TABLES, *ALIGNMENT_TABLES]},
+        **{name: f"results/tables/{name}.tsv" for name in [*TABLES, *CLAIM_TABLES]},
         spectra="results/tables/spectra.parquet",
         claims="results/claims.tsv",
         figures=collect("results/figures/{figure}.svg", figure=FIGURES),
