@@ -56,6 +56,26 @@ def test_a_lower_exponent_than_the_null_speaks_for_heavy_tails():
     assert found.verdict.word == verdicts.SUPPORTED
 
 
+@pytest.mark.parametrize(
+    ("value", "effect", "word"),
+    [
+        (0.9, 0.0, verdicts.NULL_COMPATIBLE),  # between a walk and one with momentum
+        (0.96, 0.01, verdicts.NULL_COMPATIBLE),  # too little above both
+        (0.99, 0.04, verdicts.SUPPORTED),
+        (0.7, -0.1, verdicts.CONTRADICTED),
+    ],
+)
+def test_a_trajectory_must_be_beyond_walks_with_and_without_momentum(
+    value, effect, word
+):
+    row = {"arm": "full", "run": "all", "statistic": "first_component_share", "n": 60}
+    row |= {"value": value, "low": value - 0.005, "high": value + 0.005, "layers": 6}
+    table = pd.DataFrame([row | {"null": 0.8, "momentum": 0.95}])
+    (found,) = evidence("trajectory_beyond_walk", {"trajectory": table})
+    assert found.effect.value == pytest.approx(effect)
+    assert found.verdict.word == word
+
+
 def test_few_layers_give_no_verdict():
     table = pd.DataFrame([TAILS | {"layers": 2}])
     (found,) = evidence("updates_heavy_tailed", {"tails": table})

@@ -42,8 +42,8 @@ rule calibrate:
     resources:
         mem_mb=4000,
     params:
-        nulls=100,
-        effects=10,
+        nulls=200,
+        effects=20,
     message:
         "Calibrating the verdicts on made-up studies"
     script:

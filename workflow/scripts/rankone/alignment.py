@@ -36,7 +36,7 @@ from scipy.stats import beta, wishart
 from rankone.errors import UserError
 from rankone.factors import Trajectory
 from rankone.runs import arm_of
-from rankone.statistics import DRAWS, Estimate, expanded
+from rankone.statistics import DRAWS, Estimate, clustered_interval
 from rankone.svd import CACHED, Factors, leading
 from rankone.updates import locate
 
@@ -642,7 +642,7 @@ def clustered(
         total, number = ((weights @ each * weights).sum(1) for each in (sums, counts))
     there = number > 0
     drawn = total[there] / number[there] + error * noise[there]
-    return expanded(mean, drawn, min(clusters, np.count_nonzero(counts)))
+    return clustered_interval(mean, drawn, min(clusters, np.count_nonzero(counts)))
 
 
 @cache

@@ -138,16 +138,22 @@ def left_aligns(name: str, tables: Tables, *, kind: str) -> list[Evidence]:
 def beyond_walk(name: str, tables: Tables, *, statistic: str) -> list[Evidence]:
     """Whether a statistic of trajectories is above that of plain walks and of momentum.
 
-    The interval is widened by the range between these two nulls.
+    The effect is the distance from the range between these two nulls, zero within it.
     """
     row = pooled(tables.get("trajectory"), {"statistic": statistic})
     if row is None or pd.isna(row["value"]):
         return []
-    low, high = sorted((row["null"], row["momentum"]))
-    nearest = min(max(row["value"], low), high)
-    effect = Estimate(row["value"] - nearest, row["low"] - high, row["high"] - low)
+    nulls = sorted((row["null"], row["momentum"]))
+    bounds = (beyond_range(row[end], *nulls) for end in ("value", "low", "high"))
+    effect = Estimate(*bounds)
     verdict = layered(row, verdicts.beyond_null(effect, verdicts.MARGINS[name]))
+    nearest = row["value"] - effect.value
     return [Evidence(row["value"], nearest, effect, int(row["n"]), verdict)]
+
+
+def beyond_range(value: float, low: float, high: float) -> float:
+    """How far a value is above or below a range; zero within it."""
+    return float(value - min(max(value, low), high))
 
 
 def predicts(tables: Tables) -> list[Evidence]:

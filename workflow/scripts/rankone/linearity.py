@@ -20,7 +20,7 @@ from rankone.svd import CACHED
 # The paper's: a straight path, and which weights count as having moved.
 STRAIGHT = 0.7
 LEAST_RANGE, LEAST_VALUES = 1e-4, 4
-WALKS = 100_000
+WALKS = 1_000_000
 # Fewer walks do not give a share.
 LEAST_WALKS = 1000
 

@@ -144,17 +144,18 @@ def percentile(value: float, draws: np.ndarray, floor: float = 0.0) -> Estimate:
     )
 
 
-def expanded(value: float, drawn: np.ndarray, clusters: int) -> Estimate:
-    """Percentile interval, widened as a t interval of so few clusters would be.
+def clustered_interval(value: float, drawn: np.ndarray, clusters: int) -> Estimate:
+    """A t interval from the bootstrap's standard error of so few resampled clusters.
 
-    Hesterberg, The American Statistician 69 (2015) 371.
+    Percentiles would be too narrow: few clusters take few values. The bootstrap's
+    variance is too small by (clusters - 1) / clusters, which is put right (Efron and
+    Tibshirani, section 5.3).
     """
     if clusters < 2 or not len(drawn):
         return Estimate(value, np.nan, np.nan)
-    quantile = student.ppf((1 - LEVEL) / 2, clusters - 1)
-    tail = norm.cdf(np.sqrt(clusters / (clusters - 1)) * quantile)
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
+    quantile = student.ppf((1 + LEVEL) / 2, clusters - 1)
+    half = float(quantile * drawn.std() * np.sqrt(clusters / (clusters - 1)))
+    return Estimate(value, value - half, value + half)
 
 
 def bootstrap_mean(sample: Sample, variant: int = 0) -> Estimate:

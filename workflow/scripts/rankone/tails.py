@@ -35,7 +35,13 @@ from scipy.special import erfc, erfcx, log_ndtr
 from scipy.stats import chi2, false_discovery_control, wilcoxon
 
 from rankone.errors import UserError
-from rankone.statistics import DRAWS, LEVEL, Estimate, expanded, noise_spectrum
+from rankone.statistics import (
+    DRAWS,
+    LEVEL,
+    Estimate,
+    clustered_interval,
+    noise_spectrum,
+)
 from rankone.svd import RESOLUTION, frobenius, singular_values
 from rankone.updates import effective_rank, stable_rank
 
@@ -705,8 +711,8 @@ def paired_over_layers(
 
     `table` has rows of against_null() with a column `layer`; `reference` may name
     another column, such as the statistic of W_0. Matrices of a layer are not
-    independent: the interval resamples layers and is that of statistics.expanded(); p
-    is Wilcoxon's signed-rank test of the layers' means. Undefined pairs are left out.
+    independent: the interval resamples layers (statistics.clustered_interval); p is
+    Wilcoxon's signed-rank test of the layers' means. Undefined pairs are left out.
     One layer says nothing of the spread: its interval is unbounded.
     """
     rows = table[table["statistic"] == statistic]
@@ -725,7 +731,7 @@ def paired_over_layers(
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=draws)
     sums, counts = layers["sum"].to_numpy(), layers["count"].to_numpy()
-    interval = expanded(value, (weights @ sums) / (weights @ counts), n)
+    interval = clustered_interval(value, (weights @ sums) / (weights @ counts), n)
     p = signed_rank_p(layers["mean"].to_numpy())
     return PairedEstimate(value, interval.low, interval.high, p, len(pairs), n)
 

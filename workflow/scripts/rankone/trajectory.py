@@ -23,6 +23,7 @@ from rankone.variants import random_generator
 
 BAND = {"null": 0.5, "null_low": (1 - LEVEL) / 2, "null_high": (1 + LEVEL) / 2}
 NULLS = [*BAND, "momentum"]
+MANY = 25
 MATRIX_COLUMNS = [
     *("run", "layer", "module", "tensor", "rows", "columns", "steps"),
     *("statistic", "value", *NULLS),
@@ -35,25 +36,40 @@ TABLE_COLUMNS = [
 
 def describe(gram: np.ndarray, steps: Sequence[int]) -> dict[str, float]:
     """All statistics of a Gram matrix [T, T] at these steps; NaN where undefined."""
-    increments = asdict(alignment.increment_statistics(gram, steps))
-    return alignment.trajectory_statistics(gram, steps) | increments
+    return alignment.trajectory_statistics(gram, steps) | increments(gram, steps)
+
+
+def increments(gram: np.ndarray, steps: Sequence[int]) -> dict[str, float]:
+    """Statistics of the increments, which take a fit."""
+    return asdict(alignment.increment_statistics(gram, steps))
 
 
 def walk_bands(
     steps: Sequence[int], draws: int, seed: int
 ) -> Callable[[int], pd.DataFrame]:
-    """Gives NULLS of every statistic from walks in R^d, for any d."""
+    """Gives NULLS of every statistic from walks in R^d, for any d.
+
+    Of statistics that are quick to compute MANY times as many walks are drawn: the
+    error of a null is in no interval.
+    """
+
+    def drawn(rho: float, dimension: int) -> pd.DataFrame:
+        quick, slow = (
+            alignment.walk_null(
+                *(steps, count, np.random.default_rng(seed), rho),
+                dimension=dimension,
+                describe=statistics,
+            )
+            for count, statistics in (
+                (MANY * draws, alignment.trajectory_statistics),
+                (draws, increments),
+            )
+        )
+        return quick.join(slow)
 
     @cache
     def band(dimension: int) -> pd.DataFrame:
-        plain, momentum = (
-            alignment.walk_null(
-                *(steps, draws, np.random.default_rng(seed), rho),
-                dimension=dimension,
-                describe=describe,
-            )
-            for rho in (0.0, alignment.MOMENTUM)
-        )
+        plain, momentum = (drawn(rho, dimension) for rho in (0.0, alignment.MOMENTUM))
         found = pd.DataFrame({name: plain.quantile(q) for name, q in BAND.items()})
         return found.assign(momentum=momentum.median())
 

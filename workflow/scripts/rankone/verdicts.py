@@ -136,10 +136,9 @@ def equal_with_controls(
 ) -> Verdict:
     """The verdict on a score that a treatment keeps and its controls must not keep."""
     if not treated.within(margin):
-        for side in ("below", "above"):
-            bound = treated.difference.high, -treated.difference.low
-            if bound[side == "above"] < 0:
-                return Verdict(CONTRADICTED, f"the 95 % interval is {side} zero")
+        if not treated.difference.includes_zero:
+            side = "below" if treated.difference.high < 0 else "above"
+            return Verdict(CONTRADICTED, f"the 95 % interval is {side} zero")
         return Verdict(UNDETERMINED, "the interval includes zero and is too wide")
     controls = list(controls)
     if not controls:
