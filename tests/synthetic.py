@@ -269,7 +269,11 @@ def write_alignment(folder: Path, runs: Sequence[str]) -> None:
     for arm, shape in product(dict.fromkeys(map(arm_of, runs)), ("square", "tall")):
         row = {"arm": arm, "shape": shape, "delta": 0.2, "z": 3.0, "n": 3}
         row |= {"low": 0.1, "high": 0.3, "z_low": 2.5, "z_high": 3.5}
-        contrasts += [row | {"kind": kind} for kind in ("adjacent", "across_layers")]
+        shuffled = {"shuffled": 0.05, "beyond": 0.15}
+        contrasts += [
+            row | {"kind": "adjacent"} | shuffled,
+            row | {"kind": "across_layers"},
+        ]
     pd.DataFrame(rows).to_csv(folder / "alignment.tsv", sep="\t", index=False)
     table = pd.DataFrame(contrasts)
     table.to_csv(folder / "alignment_contrast.tsv", sep="\t", index=False)

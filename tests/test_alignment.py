@@ -353,7 +353,7 @@ def test_the_same_generator_gives_the_same_walk():
 def test_a_shuffled_trajectory_ends_where_the_measured_one_does():
     updates = list(torch.randn(4, 12, 9, generator=torch_rng()).cumsum(0))
     last = leading(updates[-1], 1)
-    shuffled = [alignment.step_shuffled(updates, torch_rng(i), False) for i in range(5)]
+    shuffled = [alignment.step_shuffled(updates, torch_rng(i)) for i in range(5)]
     for surrogate in shuffled:
         torch.testing.assert_close(surrogate[-1].sigma, last.sigma)
     firsts = {round(surrogate[0].sigma.item(), 3) for surrogate in shuffled}
@@ -362,15 +362,18 @@ def test_a_shuffled_trajectory_ends_where_the_measured_one_does():
     assert firsts <= {round(leading(each, 1).sigma.item(), 3) for each in steps}
 
 
-def test_random_signs_end_a_drift():
-    drift = torch.randn(40, 30, generator=torch_rng())
-    updates = [(i + 1) * drift for i in range(8)]
-    norms = [
-        alignment.step_shuffled(updates, torch_rng(i))[-1].norm for i in range(100)
-    ]
-    # Eight signs: a mean square of 8, against 64 of the drift.
-    squares = np.square(norms) / drift.norm().item() ** 2
-    assert squares.mean() == pytest.approx(8, abs=4)
+def test_a_shuffled_trajectory_keeps_a_side_and_loses_an_order():
+    angles = torch.linspace(0, torch.pi / 2, 6)
+    right = torch.zeros(6, 20)
+    right[:, 0], right[:, 1] = angles.cos(), angles.sin()
+    steps = torch.eye(30)[0][:, None] * right[:, None, :]
+    updates = list(steps.cumsum(0))
+    measured = alignment.first_cosines([leading(each, 1) for each in updates])
+    null = alignment.shuffled_null(range(6), updates, torch_rng(), 30)
+    null = null[null["kind"] == alignment.TO_FINAL].set_index(["side", "step"])["mean"]
+    np.testing.assert_allclose(null[LEFT], 1, atol=1e-5)
+    # Turning one way, the first step is the furthest from the last sum.
+    assert measured[RIGHT][0, 5] + 0.1 < null[RIGHT, 0]
 
 
 def test_the_null_of_a_square_matrix_prefers_no_side_at_all():

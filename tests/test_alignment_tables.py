@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analyze_alignment import main
-from rankone import alignment_tables, trajectory
+from rankone import alignment, alignment_tables, trajectory
 from rankone.alignment import (
     ADJACENT,
     OVER_TIME,
@@ -53,6 +53,16 @@ def left_only(shape, rng):
     return [leading(each, 1) for each in 0.8 * triplets + 0.6 * noise]
 
 
+def surrogates(run, steps):
+    """As if every surrogate's vectors were as aligned as the measured ones, halved."""
+    pairs = alignment.over_time(run, steps)
+    pairs = pairs[pairs["step"] != STEPS[0]]
+    delta = alignment.differences(pairs).rename(columns={"delta": "cosine"})
+    both = pd.concat([pairs, delta]).rename(columns={"cosine": "shuffled"})
+    both["shuffled"] /= 2
+    return both[alignment_tables.SHUFFLED_COLUMNS]
+
+
 def write_run(folder, run, make, seed):
     """Directions, Gram matrices and statistics of a run, as the stages write them."""
     rng, steps, grams = generator(seed), {step: {} for step in STEPS}, []
@@ -71,13 +81,14 @@ def write_run(folder, run, make, seed):
     key = {"run": run, "module": "q_proj", "rows": 40, "columns": 40, "steps": 3}
     key |= {"statistic": "linearity_r2", "value": 0.9, "null": 0.95}
     rows = [key | {"layer": i, "tensor": str(i)} for i in range(LAYERS)]
+    write_table(surrogates(run, steps), folder / f"{run}.shuffled.parquet")
     matrices = pd.DataFrame(rows).assign(null_low=0.94, null_high=0.96, momentum=0.97)
     write_table(matrices[trajectory.MATRIX_COLUMNS], folder / f"{run}.parquet")
 
 
 def analyze(folder, runs, arms):
     outputs = {name: folder / file for name, file in TABLES.items()}
-    kinds = ("directions.safetensors", "parquet", "gram.parquet")
+    kinds = ("directions.safetensors", "parquet", "gram.parquet", "shuffled.parquet")
     inputs = [[folder / f"{run}.{kind}" for run in runs] for kind in kinds]
     main(runs, *inputs, {}, outputs, arms, null_draws=60, seed=0, draws=300)
     return {name: read_table(path) for name, path in outputs.items()}
@@ -138,6 +149,16 @@ def test_vectors_that_align_on_the_left_alone_are_found_in_every_shape(tables):
     assert (found["low"] > 0.5).all() and (found["z_low"] > 1).all()
 
 
+def test_the_contrast_is_beside_that_of_surrogates(tables):
+    found = contrasts(tables, "left").loc[ADJACENT]
+    pairs = tables["alignment_pairs"]
+    own = pairs[(pairs["kind"] == ADJACENT) & pairs["run"].isin(RUNS[2:])]
+    assert own.loc[own["step"] > STEPS[0], "shuffled"].notna().all()
+    assert own.loc[own["step"] == STEPS[0], "shuffled"].isna().all()
+    np.testing.assert_allclose(found["shuffled"], found["beyond"], rtol=1e-5)
+    assert (found["beyond_low"] > 0.2).all()
+
+
 def test_what_one_side_has_in_time_the_layers_do_not_share(tables):
     found = contrasts(tables, "left").loc["across_layers"]
     assert (found["z"].abs() < 0.5).all()
@@ -162,6 +183,10 @@ def test_a_run_without_measured_updates_has_empty_tables_with_their_columns(tmp_
     write_table(
         pd.DataFrame(columns=trajectory.GRAM_COLUMNS),
         tmp_path / "full-seed0.gram.parquet",
+    )
+    write_table(
+        pd.DataFrame(columns=alignment_tables.SHUFFLED_COLUMNS),
+        tmp_path / "full-seed0.shuffled.parquet",
     )
     tables = analyze(tmp_path, ["full-seed0"], ["full"])
     assert all(table.empty for table in tables.values())

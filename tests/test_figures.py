@@ -235,6 +235,7 @@ def test_steps_that_cannot_be_compared_are_a_message(tables):
 
 def test_square_matrices_alone_are_in_colour(tables):
     figure = draw("alignment_contrast", tables["alignment_contrast"])
+    assert "(+0.05 shuffled)" in texts(figure)
     markers = {line.get_marker() for line in figure.axes[0].lines}
     assert {"s", "o"} <= markers
     filled = {

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from rankone import linearity, trajectory
+from rankone.alignment_tables import SHUFFLED_COLUMNS
 from rankone.tables import read_table
 from trajectory import main
 
@@ -50,8 +51,9 @@ def write(folder, steps):
 def follow(folder, steps):
     """The tables of a run with these exported steps."""
     files, outputs = write(folder, steps), [folder / "m.parquet", folder / "g.parquet"]
+    outputs.append(folder / "s.parquet")
     main("full-seed0", folder / "model", files, 20, 0, *outputs)
-    return read_table(outputs[0]), outputs[1]
+    return read_table(outputs[0]), *outputs[1:]
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +67,20 @@ def cell(table, name):
 
 
 def test_every_matrix_has_a_row_for_every_statistic(found):
-    table, _ = found
+    table = found[0]
     assert list(table.columns) == trajectory.MATRIX_COLUMNS
     assert table.groupby("tensor").size().tolist() == [10] * 6
     assert (table["steps"] == 6).all() and set(table["layer"]) == {0, 1}
+
+
+def test_every_matrix_that_moved_has_surrogates(found):
+    surrogates = read_table(found[2])
+    assert list(surrogates) == SHUFFLED_COLUMNS
+    # Six steps: five adjacent, six further apart, five to the final one.
+    assert (surrogates.groupby(["tensor", "side"]).size() == 16).all()
+    known = surrogates.dropna(subset="shuffled")["tensor"].unique()
+    assert {LINE.format(0), LINE.format(1)} <= set(known)
+    assert not {STILL.format(0), STILL.format(1)} & set(known)
 
 
 def test_inner_products_are_those_of_the_updates(found, tmp_path):
@@ -110,7 +122,7 @@ def test_a_matrix_that_does_not_move_is_undefined(found):
 
 @pytest.mark.parametrize("steps", [[8], [4, 8]])
 def test_few_exported_steps_are_no_error(tmp_path, steps):
-    table, grams = follow(tmp_path, steps)
+    table, grams, _ = follow(tmp_path, steps)
     line = cell(table, LINE)["value"]
     assert np.isnan(line[["linearity_r2", "extrapolation_r2", "rho"]]).all()
     assert np.isnan(line["linear_share"]) == (len(steps) == 1)

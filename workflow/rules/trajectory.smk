@@ -3,6 +3,7 @@
 In:  base model, exported checkpoints and measured directions of all runs.
 Out: results/trajectory/{run}.parquet (one row per matrix and statistic),
      results/trajectory/{run}.gram.parquet (inner products of the updates),
+     results/trajectory/{run}.shuffled.parquet (alignment with steps in random order),
      results/tables/{alignment, alignment_contrast, subspaces, trajectory}.tsv,
      results/tables/{alignment_pairs, trajectory_matrices}.parquet
 """
@@ -24,6 +25,7 @@ rule trajectory:
     output:
         matrices="results/trajectory/{run}.parquet",
         grams="results/trajectory/{run}.gram.parquet",
+        shuffled="results/trajectory/{run}.shuffled.parquet",
     log:
         "logs/trajectory/{run}.log",
     benchmark:
@@ -48,6 +50,7 @@ rule analyze_alignment:
         directions=collect("results/train/{run}/directions.safetensors", run=FOLLOWED),
         matrices=collect("results/trajectory/{run}.parquet", run=FOLLOWED),
         grams=collect("results/trajectory/{run}.gram.parquet", run=FOLLOWED),
+        shuffled=collect("results/trajectory/{run}.shuffled.parquet", run=FOLLOWED),
         factors=collect(
             "results/decompose/{run}/step-{step}.factors.safetensors",
             run=PLAIN,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rankone import alignment, trajectory
 from rankone.alignment_tables import (
+    SHUFFLED_COLUMNS,
     alignment_table,
     contrast_table,
     null_table,
@@ -30,6 +31,7 @@ def main(
     directions: Sequence[str | Path],
     matrices: Sequence[str | Path],
     grams: Sequence[str | Path],
+    shuffled: Sequence[str | Path],
     factors: Mapping[str, Mapping[int, str | Path]],
     outputs: Mapping[str, str | Path],
     arms: Sequence[str],
@@ -45,13 +47,14 @@ def main(
     found = dict(zip(runs, map(load_directions, directions), strict=True))
     known = dict(zip(runs, map(trajectory.read_grams, grams), strict=True))
     pairs, null = alignment.pairs(found), null_table(found, known, seed, null_draws)
-    beside = pair_table(pairs, null)
+    surrogates = concatenate(shuffled, SHUFFLED_COLUMNS)
+    beside = pair_table(pairs, null, surrogates)
     kept = {run: load_steps(files) for run, files in factors.items()}
     whole = with_arms(concatenate(matrices, trajectory.MATRIX_COLUMNS), arms)
     tables = {
         "alignment_pairs": beside,
         "alignment": alignment_table(beside, seed, draws),
-        "alignment_contrast": contrast_table(pairs, null, seed, draws),
+        "alignment_contrast": contrast_table(pairs, null, surrogates, seed, draws),
         "subspaces": subspace_table(kept, known, null_draws, seed, draws),
         "trajectory": trajectory.trajectory_table(whole, seed, draws),
         "trajectory_matrices": whole,
@@ -77,6 +80,7 @@ if __name__ == "__main__":
             snakemake.input.directions,
             snakemake.input.matrices,
             snakemake.input.grams,
+            snakemake.input.shuffled,
             by_run(
                 snakemake.input.factors,
                 *(snakemake.params.decomposed, snakemake.params.steps),

@@ -10,7 +10,13 @@ from rankone.checkpoints import check_match, index, read, weight_files
 from rankone.compute import set_up
 from rankone.jobs import job
 from rankone.tables import write_table
-from rankone.trajectory import MATRIX_COLUMNS, follow, long_gram, make_nulls
+from rankone.trajectory import (
+    MATRIX_COLUMNS,
+    follow,
+    long_gram,
+    make_nulls,
+    shuffled_cosines,
+)
 from rankone.updates import locate, read_update
 
 if TYPE_CHECKING:
@@ -25,8 +31,9 @@ def main(
     seed: int,
     matrices: str | Path,
     grams: str | Path,
+    shuffled: str | Path,
 ) -> None:
-    """Write a row for each matrix and statistic, and the Gram matrices of all updates.
+    """Write a row for each matrix and statistic, Gram matrices, and surrogates.
 
     `checkpoints` are files by step, ascending; of one matrix all are in memory at once.
     `draws` walks make a null.
@@ -36,7 +43,7 @@ def main(
     for handles, file in zip(trained, checkpoints.values(), strict=True):
         check_match(base, handles, file)
     nulls = make_nulls(steps, draws, seed)
-    rows, products = [], []
+    rows, products, surrogates = [], [], []
     for name in tqdm(sorted(filter(locate, base)), desc=run, mininterval=1):
         (layer, module), weight = locate(name), read(base, name)
         updates = [read_update(base, handles, name) for handles in trained]
@@ -44,9 +51,11 @@ def main(
         key |= {"rows": len(weight), "columns": weight.shape[1], "steps": len(steps)}
         found, inner = follow(weight, updates, steps, nulls)
         products.append(long_gram(name, inner, steps))
+        surrogates.append(shuffled_cosines(run, name, updates, steps, seed))
         rows += [key | row for row in found]
     write_table(pd.DataFrame(rows, columns=MATRIX_COLUMNS), matrices)
     write_table(pd.concat(products), grams)
+    write_table(pd.concat(surrogates), shuffled)
 
 
 if __name__ == "__main__":
@@ -57,4 +66,5 @@ if __name__ == "__main__":
             *(snakemake.wildcards.run, snakemake.input.model, dict(files)),
             *(snakemake.params.draws, snakemake.params.seed),
             *(snakemake.output.matrices, snakemake.output.grams),
+            snakemake.output.shuffled,
         )

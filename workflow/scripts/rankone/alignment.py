@@ -426,26 +426,39 @@ def simulated_updates(
 
 
 def step_shuffled(
-    updates: Sequence[torch.Tensor], generator: torch.Generator, flip: bool = True
+    updates: Sequence[torch.Tensor], generator: torch.Generator
 ) -> list[Factors]:
     """First triplets of a surrogate: the measured increments in random order.
 
-    With random signs, too, unless `flip` is off: this ends a drift as well. What every
-    increment has by itself, a preferred side as well, stays: this is a null for the
-    order of the steps. Steps should be evenly spaced. `updates` are T of [out, in].
+    What every increment has by itself, a preferred side as well, stays: this is a null
+    for the order of the steps. Steps should be evenly spaced. `updates` are T of
+    [out, in].
     """
     stack = torch.stack(list(updates))
     increments = stack.diff(dim=0, prepend=torch.zeros_like(stack[:1]))
     order = torch.randperm(len(stack), generator=generator)
-    signs = torch.ones(len(stack))
-    if flip:
-        signs = 2.0 * torch.randint(2, (len(stack),), generator=generator) - 1
-    mixed = increments[order] * signs.to(stack)[:, None, None]
-    return [leading(update, 1) for update in mixed.cumsum(0)]
+    return [leading(update, 1) for update in increments[order].cumsum(0)]
+
+
+def shuffled_null(
+    steps: Sequence[int],
+    updates: Sequence[torch.Tensor],
+    generator: torch.Generator,
+    draws: int,
+) -> pd.DataFrame:
+    """Means of the pairs over time in `draws` of step_shuffled().
+
+    Rows as NULL_COLUMNS; one matrix has few draws, and means over matrices many.
+    """
+    each = (step_shuffled(updates, generator) for _ in range(draws))
+    return simulated_null(steps, each, least=1)
 
 
 def simulated_null(
-    steps: Sequence[int], draws: Iterable[Sequence[Factors]], symmetric: bool = False
+    steps: Sequence[int],
+    draws: Iterable[Sequence[Factors]],
+    symmetric: bool = False,
+    least: int = LEAST_DRAWS,
 ) -> pd.DataFrame:
     """Null of the pairs over time from simulated trajectories of one shape.
 
@@ -453,7 +466,7 @@ def simulated_null(
     Selection is that of pairs(): both directions identifiable. Rows as NULL_COLUMNS
     for both sides and their difference: mean, standard deviation, number of draws, and
     the standard error of the mean in units of the standard deviation. With fewer than
-    LEAST_DRAWS mean and sd are NaN. `symmetric` says that both sides have the same
+    `least` mean and sd are NaN. `symmetric` says that both sides have the same
     law, so that their difference has mean zero.
     """
     draws = list(draws)
@@ -473,18 +486,19 @@ def simulated_null(
         for kind, links in step_links(len(steps)).items():
             for i, j in links:
                 ends = {"kind": kind, "step": steps[i], "other": str(steps[j])}
-                found = summary(sample[:, i, j], int(count[i, j]), exact)
+                known = sample[:, i, j][np.isfinite(sample[:, i, j])]
+                found = summary(known, int(count[i, j]), exact, least)
                 rows.append({"side": side, **shape, **ends, **found})
     return pd.DataFrame(rows, columns=NULL_COLUMNS)
 
 
-def summary(sample: np.ndarray, draws: int, exact: bool) -> dict:
-    """Mean, standard deviation and error of the finite values of a sample."""
-    if draws < LEAST_DRAWS:
+def summary(sample: np.ndarray, draws: int, exact: bool, least: int) -> dict:
+    """Mean, standard deviation and error of a sample."""
+    if draws < least:
         return {"mean": np.nan, "sd": np.nan, "error": np.nan, "draws": draws}
     error = 0.0 if exact else draws**-0.5
-    found = {"mean": np.nanmean(sample), "sd": np.nanstd(sample, ddof=1)}
-    return found | {"error": error, "draws": draws}
+    sd = sample.std(ddof=1) if len(sample) > 1 else np.nan
+    return {"mean": sample.mean(), "sd": sd, "error": error, "draws": draws}
 
 
 def walk_alignment(
@@ -583,7 +597,8 @@ def contrast(
     deltas = differences(pairs)
     if deltas.empty:
         return pd.DataFrame(columns=CONTRAST_COLUMNS)
-    matrices = by_matrix(standardised(deltas, null, "delta"))
+    means = ("delta", "z", "error")
+    matrices = by_matrix(standardised(deltas, null, "delta"), means)
     rows = []
     for (kind, shape), cell in matrices.groupby(["kind", "shape"]):
         row = {"kind": kind, "shape": shape, "n": len(cell)}
@@ -594,11 +609,11 @@ def contrast(
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 
-def by_matrix(deltas: pd.DataFrame) -> pd.DataFrame:
+def by_matrix(deltas: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
     """Means over the pairs of each matrix, or over steps of each pair of layers."""
     key = ["kind", "run", "tensor", "layer", "second", "rows", "columns"]
     found = with_second(deltas).groupby(key, as_index=False)
-    means = found[["delta", "z", "error"]].mean()
+    means = found[list(values)].mean()
     shapes = zip(means["rows"], means["columns"], strict=True)
     return means.assign(shape=[shape_class(*shape) for shape in shapes])
 

@@ -28,9 +28,13 @@ logger = logging.getLogger(__name__)
 SAME = 0.02
 CELL = ["run", "kind", "module", "shape", "step", "other", "side"]
 ALIGNMENT_COLUMNS = [
-    *(*CELL, "used", "n", "cosine", "low", "high", "null", "null_sd", "z"),
+    *(*CELL, "used", "n", "cosine", "low", "high", "null", "null_sd", "z", "shuffled"),
 ]
-PAIR_COLUMNS = [*alignment.PAIR_COLUMNS, "null", "null_sd", "z"]
+PAIR_COLUMNS = [*alignment.PAIR_COLUMNS, "null", "null_sd", "z", "shuffled"]
+# Where a surrogate is: one row of alignment.shuffled_null() for a run's matrix.
+LINK = ["run", "tensor", "kind", "side", "step", "other"]
+SHUFFLED_COLUMNS = [*LINK, "shuffled"]
+BEYOND = ["shuffled", "beyond", "beyond_low", "beyond_high"]
 
 Grams = Mapping[str, pd.DataFrame]  # tensor -> <D_s, D_t>, labelled by step
 Shape = tuple[int, int]
@@ -159,11 +163,23 @@ def null_table(
     return pd.concat(tables) if tables else pd.DataFrame(columns=columns)
 
 
-def pair_table(pairs: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
-    """All pairs with `null`, `null_sd` and `z`, as PAIR_COLUMNS."""
+def beside(pairs: pd.DataFrame, shuffled: pd.DataFrame, how: str) -> pd.DataFrame:
+    """Pairs with `shuffled` of their matrix and steps."""
+    # A table without rows has no types to merge on.
+    return pairs.merge(shuffled.astype({"step": int}), how=how, on=LINK)
+
+
+def pair_table(
+    pairs: pd.DataFrame, null: pd.DataFrame, shuffled: pd.DataFrame
+) -> pd.DataFrame:
+    """All pairs with `null`, `null_sd`, `z` and `shuffled`, as PAIR_COLUMNS.
+
+    `shuffled`, with SHUFFLED_COLUMNS, is the mean cosine in the same matrix's
+    surrogates; there are none across layers and seeds.
+    """
     if pairs.empty:
         return pd.DataFrame(columns=PAIR_COLUMNS)
-    found = alignment.standardised(pairs, null)
+    found = beside(alignment.standardised(pairs, null), shuffled, "left")
     names = {"mean": "null", "sd": "null_sd"}
     return found.rename(columns=names)[PAIR_COLUMNS]
 
@@ -188,19 +204,45 @@ def alignment_table(pairs: pd.DataFrame, seed: int, draws: int = DRAWS) -> pd.Da
         row = dict(zip(CELL, key, strict=True)) | {"n": len(cell)}
         row |= {"used": int(cell["used"].sum()), "cosine": mean.value}
         row |= {"low": mean.low, "high": mean.high}
-        rows.append(row | cell[["null", "null_sd", "z"]].mean().to_dict())
+        means = cell[["null", "null_sd", "z", "shuffled"]].mean()
+        rows.append(row | means.to_dict())
     return pd.DataFrame(rows, columns=ALIGNMENT_COLUMNS)
 
 
 def contrast_table(
-    pairs: pd.DataFrame, null: pd.DataFrame, seed: int, draws: int = DRAWS
+    pairs: pd.DataFrame,
+    null: pd.DataFrame,
+    shuffled: pd.DataFrame,
+    seed: int,
+    draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """alignment.contrast() of each arm, all of its runs together."""
-    arms = pairs["run"].map(arm_of)
-    tables = [
-        alignment.contrast(pairs[arms == arm], null, seed, draws).assign(arm=arm)
-        for arm in arms.unique()
-    ]
-    found = [table for table in tables if len(table)]
-    columns = ["arm", *alignment.CONTRAST_COLUMNS]
-    return pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+    """alignment.contrast() of each arm, all of its runs together, with BEYOND."""
+    arms, tables = pairs["run"].map(arm_of), []
+    for arm in arms.unique():
+        own = pairs[arms == arm]
+        found = alignment.contrast(own, null, seed, draws)
+        beyond = beyond_shuffled(own, shuffled, seed, draws)
+        tables.append(found.join(beyond, on=["kind", "shape"]).assign(arm=arm))
+    tables = [table for table in tables if len(table)]
+    columns = ["arm", *alignment.CONTRAST_COLUMNS, *BEYOND]
+    return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def beyond_shuffled(
+    pairs: pd.DataFrame, shuffled: pd.DataFrame, seed: int, draws: int
+) -> pd.DataFrame:
+    """Left minus right cosine of the surrogates, and how far the measured is beyond.
+
+    By kind and class of shapes, with the columns BEYOND: means over pairs of a matrix
+    and then matrices, layers resampled. Pairs without a surrogate are left out.
+    """
+    deltas = beside(alignment.differences(pairs), shuffled, "inner")
+    deltas = deltas.dropna(subset="shuffled")
+    deltas = deltas.assign(beyond=deltas["delta"] - deltas["shuffled"])
+    matrices = alignment.by_matrix(deltas, ("shuffled", "beyond"))
+    rows = {}
+    for key, cell in matrices.groupby(["kind", "shape"]):
+        found = alignment.clustered(cell, "beyond", seed, draws)
+        rows[key] = cell["shuffled"].mean(), found.value, found.low, found.high
+    index = pd.MultiIndex.from_tuples(list(rows), names=["kind", "shape"])
+    return pd.DataFrame(rows.values(), index=index, columns=BEYOND)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from rankone import alignment, trajectory
-from rankone.alignment_tables import contrast_table, null_table
+from rankone.alignment_tables import SHUFFLED_COLUMNS, contrast_table, null_table
 from rankone.svd import leading
 from rankone.trajectory import Nulls
 from rankone.variants import random_generator
@@ -86,8 +86,9 @@ def tables(walk: Walk, seed: int) -> dict[str, pd.DataFrame]:
             rows += [key | row for row in found]
     pairs = alignment.pairs(directions)
     null = null_table(directions, grams, seed, NULL_DRAWS)
+    none = pd.DataFrame(columns=SHUFFLED_COLUMNS)
     return {
-        "alignment_contrast": contrast_table(pairs, null, seed, DRAWS),
+        "alignment_contrast": contrast_table(pairs, null, none, seed, DRAWS),
         "trajectory": trajectory.trajectory_table(pd.DataFrame(rows), seed, DRAWS),
     }
 

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from rankone import alignment, linearity
+from rankone.alignment_tables import SHUFFLED_COLUMNS
 from rankone.statistics import DRAWS, LEVEL
 from rankone.tables import ALL_RUNS, concatenate
 from rankone.variants import random_generator
@@ -24,6 +25,8 @@ from rankone.variants import random_generator
 BAND = {"null": 0.5, "null_low": (1 - LEVEL) / 2, "null_high": (1 + LEVEL) / 2}
 NULLS = [*BAND, "momentum"]
 MANY = 25
+# Surrogates of each matrix with its increments in random order.
+SHUFFLES = 4
 MATRIX_COLUMNS = [
     *("run", "layer", "module", "tensor", "rows", "columns", "steps"),
     *("statistic", "value", *NULLS),
@@ -123,6 +126,20 @@ def long_gram(tensor: str, gram: np.ndarray, steps: Sequence[int]) -> pd.DataFra
     step, other = (each.ravel() for each in np.meshgrid(steps, steps, indexing="ij"))
     values = {"tensor": tensor, "step": step, "other": other, "inner": gram.ravel()}
     return pd.DataFrame(values, columns=GRAM_COLUMNS)
+
+
+def shuffled_cosines(
+    run: str,
+    tensor: str,
+    updates: Sequence[torch.Tensor],
+    steps: Sequence[int],
+    seed: int,
+) -> pd.DataFrame:
+    """Mean cosines of a matrix's step-shuffled surrogates, with SHUFFLED_COLUMNS."""
+    generator = random_generator(seed, f"{run}:{tensor}:shuffled")
+    null = alignment.shuffled_null(steps, updates, generator, SHUFFLES)
+    named = null.rename(columns={"mean": "shuffled"}).assign(run=run, tensor=tensor)
+    return named[SHUFFLED_COLUMNS]
 
 
 def read_grams(path: str | Path) -> dict[str, pd.DataFrame]:

@@ -127,8 +127,9 @@ def contrast_interval(axes: Axes, row: NamedTuple, position: float) -> None:
         markersize=4.8,
     )
     bounds = "" if pd.isna(row.z_low) else f" [{row.z_low:.2f}, {row.z_high:.2f}]"
+    shuffled = "" if pd.isna(row.shuffled) else f" ({row.shuffled:+.2f} shuffled)"
     axes.annotate(
-        f"{row.z:+.2f}{bounds}, |cos| {row.delta:+.2f}",
+        f"{row.z:+.2f}{bounds}, |cos| {row.delta:+.2f}{shuffled}",
         (1.01, position),
         xycoords=("axes fraction", "data"),
         va="center",
