@@ -220,7 +220,7 @@ def walks(strength: float, seed: int, **walk) -> Tables:
 def trajectory_scenarios() -> list[Scenario]:
     """Random walks, and what is more than one."""
     left = tuple(f"left_aligns_more_{k}" for k in ("adjacent", "to_final"))
-    seeds, drift = ("left_aligns_more_across_seeds",), (0.5, 1.0, 2.0)
+    seeds, drift = ("left_aligns_more_across_seeds",), (1.0, 2.0, 4.0, 8.0)
     rank1 = ("trajectory_beyond_walk", "coefficient_linear_beyond_walk")
     straight = (*rank1, "weights_linear_beyond_walk", "coefficient_predicts")
     common = partial(walks, left=None, common=True)
