@@ -20,7 +20,7 @@ lint: $(VENV)
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
-# The verdicts on made-up studies whose truth is known; less than twenty minutes.
+# The verdicts on made-up studies whose truth is known; about half an hour on two cores.
 calibrate: $(VENV)
 	$(BIN)/snakemake --profile profiles/local results/figures/calibration.png results/figures/power.png
 	cp results/calibration.tsv docs/calibration.tsv
