@@ -36,7 +36,8 @@ rule write_adapter:
         "../../envs/train.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory("write_adapter"),
+        runtime=minutes("write_adapter"),
     params:
         settings=ARTEFACT_SETTINGS,
     message:
@@ -60,7 +61,8 @@ rule write_merged:
         "../../envs/train.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
+        mem_mb=memory("write_merged"),
+        runtime=minutes("write_merged"),
     params:
         settings=ARTEFACT_SETTINGS,
     message:

@@ -1,19 +1,22 @@
 """Validation of the config, wildcard constraints, and helpers for the rules."""
 
+import atexit
 import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.enums import Quietness
 from snakemake.utils import validate
 
 SCRIPTS = Path(workflow.current_basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from rankone import resources
 from rankone.errors import UserError
 from rankone.runs import expand
 from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
-from rankone.study import COMPLETION_LENGTH, check, check_room
+from rankone.study import STATE_COPIES, check, check_room, disk_needed
 
 # The working directory may differ from the checkout; schemas belong to the latter.
 validate(config, "../schemas/config.schema.yaml")
@@ -65,9 +68,23 @@ PARTS = {
 }
 ANALYSED = [part for part in PARTS if part in config["analyze"]["parts"]]
 CLAIM_TABLES = ["overfitting", *[name for part in ANALYSED for name in PARTS[part]]]
+# What jobs of each heavy rule need, from the number of weights.
+COSTS = resources.costs(config)
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16
+
+
+def shared_cores():
+    """Cores of a GPU job: all, or its share where `--resources gpu=N` gives several."""
+    gpus, cores = (
+        getattr(workflow.global_resources.get(name), "value", None)
+        for name in ("gpu", "_cores")
+    )
+    return max(1, min(ALL_CORES, (cores or os.cpu_count()) // (gpus or 1)))
+
+
+GPU_CORES = shared_cores()
 
 
 wildcard_constraints:
@@ -160,16 +177,73 @@ def prepared(wildcards):
     )
 
 
+def measured(wildcards):
+    """How often a run is measured."""
+    return resources.measurements(config, RUNS[wildcards.run]["intervention"])
+
+
+# The work of a job in units of its rule's cost; 0 for rules that are not here.
+WORK = {
+    "train": measured,
+    "evaluate": lambda wildcards: len(variants(wildcards)),
+    "sample": lambda wildcards: len(sampled_variants(wildcards)),
+    "tails": lambda wildcards: int(wildcards.run != "base"),
+    "trajectory": lambda wildcards: len(STEPS),
+}
+
+
+def work(rule, wildcards):
+    return WORK[rule](wildcards) if rule in WORK else 0
+
+
+def memory(rule):
+    """Memory of a rule's jobs in MB, more at every attempt."""
+    return lambda wildcards, attempt: resources.megabytes(COSTS[rule], attempt)
+
+
+def minutes(rule):
+    """The time limit of a rule's jobs."""
+    return lambda wildcards, attempt: resources.minutes(
+        COSTS[rule], work(rule, wildcards), attempt
+    )
+
+
+def workload():
+    """The work of every planned job of the heavy rules, by rule."""
+    found = {}
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        if job.rule.name in COSTS:
+            amount = work(job.rule.name, job.wildcards)
+            found.setdefault(job.rule.name, []).append(amount)
+    return found
+
+
 def plan():
-    """What is about to happen, in two lines."""
+    """What is about to happen and what it costs, in a few lines."""
     schedule = config["schedule"]
+    peak, weights = disk_needed(config), resources.parameters(config["model"])
+    kept = peak - STATE_COPIES * resources.FLOAT32_BYTES * weights
     return (
         f"Study {config['study']}: {len(RUNS)} runs of {schedule['max_steps']} steps "
         f"({len(config['arms'])} arms), "
         f"exported at {', '.join(map(str, STEPS))}; {len(config['variants'])} variants, "
         f"{len(config['benchmarks'])} benchmarks.\n"
+        f"{resources.summary(COSTS, workload(), config)}"
+        f"  disk: {peak / 1e9:.3g} GB at the most, {kept / 1e9:.3g} GB at the end\n"
         "Logs: logs/. Stop with Ctrl-C; the same command goes on."
     )
+
+
+def print_after_dry_run():
+    """The plan, once a dry run has listed its jobs; nothing in any other process."""
+    silent = {Quietness.PROGRESS, Quietness.ALL}
+    quiet = silent.intersection(workflow.output_settings.quiet or ())
+    if workflow.is_main_process and workflow.dryrun and workflow.dag and not quiet:
+        print(plan())
+
+
+# Handlers such as onstart do not run in a dry run.
+atexit.register(print_after_dry_run)
 
 
 def closing(path):
@@ -208,9 +282,8 @@ def evaluation_settings():
 def sample_settings():
     """Everything but the variants that decides the sampled answers of a model."""
     sample = {key: v for key, v in config["sample"].items() if key != "variants"}
-    longest = config["grpo"].get("max_completion_length") or COMPLETION_LENGTH
     return sample | {
-        "tokens": sample["tokens"] or longest,
+        "tokens": sample["tokens"] or resources.completion_length(config),
         "dtype": config["evaluate"]["dtype"],
         "others": config["others"],
         "seed": config["evaluate"]["seed"],

@@ -24,7 +24,8 @@ rule decompose:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
+        mem_mb=memory("decompose"),
+        runtime=minutes("decompose"),
     params:
         settings=config["decompose"],
     message:

@@ -18,9 +18,11 @@ rule evaluate:
         "results/resources/evaluate-{run}-step-{step}.tsv"
     conda:
         "../../envs/evaluate.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
-        mem_mb=8000,
+        mem_mb=memory("evaluate"),
+        runtime=minutes("evaluate"),
+        gpu=COSTS["evaluate"].gpu,
     params:
         variants=variants,
         settings=evaluation_settings(),

@@ -30,7 +30,8 @@ rule tails:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
+        mem_mb=memory("tails"),
+        runtime=minutes("tails"),
     params:
         settings={n: config["analyze"][n] for n in ("tail_draws", "fit_draws")},
     message:
@@ -53,7 +54,8 @@ rule anatomy:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
+        mem_mb=memory("anatomy"),
+        runtime=minutes("anatomy"),
     params:
         rank=config["decompose"]["rank"],
     message:
@@ -78,7 +80,8 @@ rule overlap:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
+        mem_mb=memory("overlap"),
+        runtime=minutes("overlap"),
     params:
         runs=PLAIN,
     message:

@@ -35,7 +35,7 @@ rule prepare_model:
         "../../envs/train.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory("prepare_model"),
     params:
         model=config["model"],
     message:

@@ -20,9 +20,11 @@ rule sample:
         "results/resources/sample-{run}-step-{step}.tsv"
     conda:
         "../../envs/evaluate.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
-        mem_mb=8000,
+        mem_mb=memory("sample"),
+        runtime=minutes("sample"),
+        gpu=COSTS["sample"].gpu,
     params:
         variants=sampled_variants,
         settings=sample_settings(),

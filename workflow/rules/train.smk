@@ -26,9 +26,11 @@ rule train:
         "results/resources/train-{run}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
-        mem_mb=12000,
+        mem_mb=memory("train"),
+        runtime=minutes("train"),
+        gpu=COSTS["train"].gpu,
     params:
         settings=training_settings,
         state="state/{run}",

