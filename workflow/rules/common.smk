@@ -68,8 +68,15 @@ PARTS = {
 }
 ANALYSED = [part for part in PARTS if part in config["analyze"]["parts"]]
 CLAIM_TABLES = ["overfitting", *[name for part in ANALYSED for name in PARTS[part]]]
-# What jobs of each heavy rule need, from the number of weights.
+# What jobs of each heavy rule need, from the number of weights, and a whole study in GB.
 COSTS = resources.costs(config)
+STATE = STATE_COPIES * resources.FLOAT32_BYTES * resources.parameters(config["model"])
+TOTALS = {
+    "tflops": config["hardware"]["tflops"],
+    "gpu": resources.gpu_mb(config) / 1e3,
+    "peak": disk_needed(config) / 1e9,
+    "kept": (disk_needed(config) - STATE) / 1e9,
+}
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16
@@ -221,15 +228,12 @@ def workload():
 def plan():
     """What is about to happen and what it costs, in a few lines."""
     schedule = config["schedule"]
-    peak, weights = disk_needed(config), resources.parameters(config["model"])
-    kept = peak - STATE_COPIES * resources.FLOAT32_BYTES * weights
     return (
         f"Study {config['study']}: {len(RUNS)} runs of {schedule['max_steps']} steps "
         f"({len(config['arms'])} arms), "
         f"exported at {', '.join(map(str, STEPS))}; {len(config['variants'])} variants, "
         f"{len(config['benchmarks'])} benchmarks.\n"
-        f"{resources.summary(COSTS, workload(), config)}"
-        f"  disk: {peak / 1e9:.3g} GB at the most, {kept / 1e9:.3g} GB at the end\n"
+        f"{resources.summary(COSTS, workload(), TOTALS)}"
         "Logs: logs/. Stop with Ctrl-C; the same command goes on."
     )
 

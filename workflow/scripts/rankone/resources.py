@@ -1,7 +1,7 @@
 """Memory, time and GPUs of every job, estimated from the config alone.
 
 Light enough for the Snakefile. docs/methods.md (Estimates) has the formulas;
-benchmarks/resources.tsv has them beside a measured study.
+benchmarks/estimates.tsv has them beside measured studies.
 """
 
 import json
@@ -285,14 +285,20 @@ def line(kind: str, spent: dict[str, float], work: dict[str, list[int]]) -> str:
     return f"  {kind} hours: {hours} in {jobs} jobs: {', '.join(parts)}\n"
 
 
-def summary(costs: dict[str, Cost], work: dict[str, list[int]], config: dict) -> str:
-    """What jobs cost, a few lines, given the work of those of each rule."""
-    speed = f"{config['hardware']['tflops']:g} TFLOP/s a GPU, or a CPU without one"
+def summary(
+    costs: dict[str, Cost], work: dict[str, list[int]], totals: dict[str, float]
+) -> str:
+    """What jobs cost, a few lines, given the work of those of each rule.
+
+    `totals` has `tflops`, and in GB `gpu` to train, `peak` and `kept` of the disk.
+    """
+    speed = f"{totals['tflops']:g} TFLOP/s a GPU, or a CPU without one"
     text = f"Estimate at {speed} (hardware.tflops):\n"
     for kind, on_gpu in (("GPU", True), ("CPU", False)):
         rules = [rule for rule in work if (costs[rule].gpu > 0) == on_gpu]
         if rules:
             text += line(kind, {r: hours(costs[r], work[r]) for r in rules}, work)
     if "train" in work:
-        text += f"  GPU memory to train: {gpu_mb(config) / 1000:.0f} GB\n"
-    return text
+        text += f"  GPU memory to train: {totals['gpu']:.0f} GB\n"
+    disk = f"{totals['peak']:.0f} GB at the most, {totals['kept']:.0f} GB at the end"
+    return f"{text}  disk of the whole study: {disk}\n"
