@@ -50,6 +50,11 @@ def test_a_hub_model_needs_a_pinned_revision():
     assert not errors(embedded() | {"model": pinned})
 
 
+def test_the_size_of_a_model_is_given_for_a_hub_model_alone():
+    local = {"path": "model", "parameters": 1000}
+    assert errors(embedded() | {"model": local})
+
+
 def test_the_full_update_must_be_evaluated():
     assert errors(embedded() | {"variants": ["rank1"]})
 

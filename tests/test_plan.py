@@ -14,11 +14,12 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 # Writes what each planned job asks for, once Snakemake has worked it out.
 DUMP = """
-import atexit, json
+import atexit, json, sys
 include: "{snakefile}"
 def asked():
     jobs = workflow.dag.needrun_jobs(exclude_finished=False)
     found = {{job.rule.name: dict(job.resources.items()) for job in jobs}}
+    found["modules"] = list(sys.modules)
     with open("{folder}/asked.json", "w") as opened:
         json.dump(found, opened, default=str)
 atexit.register(asked)
@@ -75,6 +76,12 @@ def test_a_cluster_gives_gpus_memory_and_time_to_the_rules_that_need_them(tmp_pa
     assert {found[rule]["slurm_partition"] for rule in on_gpu} == {"gpu"}
     for rule in (*on_gpu, "decompose", "tails", "trajectory"):
         assert found[rule]["mem_mb"] >= 2000 and found[rule]["runtime"] >= 10
+
+
+def test_a_start_imports_no_heavy_library(tmp_path):
+    modules = set(asked(tmp_path)["modules"])
+    assert not modules & {"torch", "transformers", "lm_eval", "trl", "scipy"}
+    assert "rankone.study" in modules
 
 
 def test_a_profile_overrides_what_the_model_asks_for(tmp_path):
