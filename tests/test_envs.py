@@ -3,9 +3,12 @@
 import ast
 import re
 import sys
+from importlib.metadata import requires, version
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from conftest import ROOT
 
@@ -35,6 +38,49 @@ def test_the_lock_has_plain_pins_only():
 def test_an_environment_pins_what_the_lock_pins(env):
     drifted = {n: v for n, v in pins(env).items() if locked().get(n) != v}
     assert not drifted, f"{env.name} differs from requirements.lock: {drifted}"
+
+
+def needed(requirement: Requirement) -> list[Requirement]:
+    """What an installed distribution requires here, for the extras asked of it."""
+    extras = [{"extra": extra} for extra in requirement.extras] or [{"extra": ""}]
+    declared = map(Requirement, requires(requirement.name) or [])
+    return [
+        found
+        for found in declared
+        if not found.marker or any(map(found.marker.evaluate, extras))
+    ]
+
+
+def unsolved(requirements: list[Requirement]) -> set[str]:
+    """Requirements, with all that they require in turn, that the lock does not meet.
+
+    The lock leaves setuptools to the environment's Python.
+    """
+    versions = locked() | {"setuptools": version("setuptools")}
+    found, seen, left = set(), set(), list(requirements)
+    while left:
+        requirement = left.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, *sorted(requirement.extras)) in seen:
+            continue
+        seen.add((name, *sorted(requirement.extras)))
+        if name not in versions or not requirement.specifier.contains(versions[name]):
+            found.add(str(requirement))
+        else:
+            left += needed(requirement)
+    return found
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
+def test_an_environment_has_a_solution(env):
+    """The lock's versions are one: each is what all that is installed asks for."""
+    wanted = [Requirement(f"{n}=={v}") for n, v in pins(env).items()]
+    assert wanted and not unsolved(wanted)
+
+
+def test_a_pin_that_another_one_rules_out_is_found():
+    assert unsolved([Requirement("transformers<5")]) == {"transformers<5"}
+    assert unsolved([Requirement("no-such-package")]) == {"no-such-package"}
 
 
 def test_every_dependency_of_the_project_is_locked():
