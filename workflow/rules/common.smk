@@ -82,16 +82,27 @@ TOTALS = {
 ALL_CORES = 16
 
 
-def shared_cores():
-    """Cores of a GPU job: all, or its share where `--resources gpu=N` gives several."""
-    gpus, cores = (
-        getattr(workflow.global_resources.get(name), "value", None)
-        for name in ("gpu", "_cores")
-    )
-    return max(1, min(ALL_CORES, (cores or os.cpu_count()) // (gpus or 1)))
+def limit(name):
+    """What `--resources` or `--cores` gives of a resource; None without a limit."""
+    return getattr(workflow.global_resources.get(name), "value", None)
 
 
-GPU_CORES = shared_cores()
+def check_gpus(config):
+    """Raise UserError where Snakemake would give a job fewer GPUs than it asks for."""
+    most, found = max(cost.gpu for cost in COSTS.values()), limit("gpu")
+    if found and found < most:
+        raise UserError(
+            f"--resources gpu={found}, but a job of this study asks for {most} GPUs "
+            "(launch.processes); give as many or change the config."
+        )
+
+
+if workflow.is_main_process:
+    refuse(check_gpus)
+# A GPU job has all cores, or its share where `--resources gpu=N` gives several GPUs.
+GPU_CORES = max(
+    1, min(ALL_CORES, (limit("_cores") or os.cpu_count()) // (limit("gpu") or 1))
+)
 
 
 wildcard_constraints:

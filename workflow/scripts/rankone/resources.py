@@ -158,13 +158,16 @@ def measurements(config: dict, intervention: dict | None) -> int:
 
 def benchmark_seconds(name: str, benchmark: dict, config: dict) -> float:
     """All items of one benchmark for one variant."""
-    sizes, own = config["problems"].get("sizes", {}), own_problems(config)
-    whole = sizes.get(name.removeprefix("arithmetic_"), ITEMS.get(name, OTHER_ITEMS))
+    sizes, own = config["problems"]["sizes"], own_problems(config)
+    options = config["evaluate"]
+    split = name.partition("_")[2]
+    whole = sizes.get(split, ITEMS.get(name, OTHER_ITEMS))
     items, computer = benchmark["items"] or whole, device(config)
     if benchmark["metric"].startswith("acc"):
         return computer.forward(items * CHOICE_TOKENS[own])
     prompt, length = PROMPT_TOKENS[own], completion_length(config)
-    return computer.answer(items, prompt, length, config["evaluate"]["batch_size"])
+    batch, backend = options["batch_size"], options.get("backend", "hf")
+    return computer.answer(items, prompt, length, batch, backend)
 
 
 def sampling_seconds(config: dict) -> float:
@@ -228,7 +231,8 @@ def costs(config: dict) -> dict[str, Cost]:
     decompose, analyze = config["decompose"], config["analyze"]
     seen = len(decompose["updates"]) * len(decompose["views"])
     benchmarks = config["benchmarks"].items()
-    steps = config["schedule"]["max_steps"] * step_seconds(config)
+    steps = config.get("schedule", {}).get("max_steps", 0) * step_seconds(config)
+    engine = config["evaluate"].get("vllm", {}).get("tensor_parallel_size", 1)
     return {
         # The base for the updates and a state being written, beside the GPU's.
         "train": Cost(
@@ -236,7 +240,7 @@ def costs(config: dict) -> dict[str, Cost]:
             *(START_SECONDS + steps, measurement_seconds(config), True),
         ),
         "evaluate": Cost(
-            *(1, memory(12, LOGITS_MB / 2), START_SECONDS),
+            *(engine, memory(12, LOGITS_MB / 2), START_SECONDS),
             sum(benchmark_seconds(*found, config) for found in benchmarks),
         ),
         "sample": Cost(

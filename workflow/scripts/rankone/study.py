@@ -18,7 +18,6 @@ GIGABYTE = 1e9
 # exists while it is written.
 STATE_COPIES = 9
 TASKS = Path(__file__).resolve().parents[2] / "lm_eval_tasks"
-KINDS = ("task:", "group:")  # of entries in lm-eval's files
 # Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
 OWN_ARGUMENTS = {
     *("output_dir", "max_steps", "save_steps", "save_strategy", "save_total_limit"),
@@ -149,36 +148,17 @@ def own_tasks(folders: list[str]) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith("task: ")}
 
 
-def lm_eval_tasks(names: set[str]) -> set[str]:
-    """Those of the names that are tasks or groups of lm-eval.
-
-    Most are declared in a file of their own name, which takes a moment to find; the
-    index of all files takes several seconds. All of them where lm-eval is not installed
-    (the rule's own environment has it then).
-    """
-    if not (spec := find_spec("lm_eval")):
-        return names
-    files = {
-        Path(root, file)
-        for root, _, found in os.walk(Path(spec.origin).parent / "tasks")
-        for file in found
-        if file.lstrip("_").removesuffix(".yaml") in names
-    }
-    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
-    declared = {line.split(":")[1].strip() for line in lines if line.startswith(KINDS)}
-    if not names - declared:
-        return names
-    from lm_eval.tasks import TaskManager
-
-    return names & set(TaskManager().all_tasks)
-
-
 def check_benchmarks(names: list[str], folders: list[str]) -> None:
-    """Raise UserError for a benchmark that is no task of Rankone, lm-eval or a user."""
+    """Raise UserError for a benchmark that is no task of Rankone, lm-eval or the user.
+
+    lm-eval's own tasks are indexed only if a name is found nowhere else.
+    """
     ours = own_tasks(folders)
     unknown = set(names) - ours
     if unknown:
-        unknown -= lm_eval_tasks(unknown)
+        from lm_eval.tasks import TaskManager
+
+        unknown -= set(TaskManager().all_tasks)
     if unknown:
         raise UserError(
             f"benchmarks: {', '.join(sorted(unknown))} is neither a task of Rankone "
