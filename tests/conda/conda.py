@@ -6,7 +6,7 @@ Every channel is the local one beside this file; solver and installer are rattle
 import argparse
 import asyncio
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def create(file: Path, prefix: Path) -> None:
     entries = yaml.safe_load(file.read_text())["dependencies"]
     asyncio.run(link([entry for entry in entries if isinstance(entry, str)], prefix))
     pins = [pin for entry in entries if isinstance(entry, dict) for pin in entry["pip"]]
-    subprocess.run([prefix / "bin/python", "-m", "pip", "install", *pins], check=True)
+    # Instead of a normal end, at which rattler's threads may crash.
+    python = str(prefix / "bin" / "python")
+    os.execv(python, [python, "-m", "pip", "install", *pins])
 
 
 if __name__ == "__main__":
