@@ -16,6 +16,8 @@ ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 SCRIPTS = ROOT / "workflow" / "scripts"
 DISTRIBUTIONS = {"lm_eval": "lm-eval", "yaml": "pyyaml", "huggingface_hub": None}
+# Added by whoever asks for them (launch.config, grpo.use_vllm): they need a GPU.
+DISTRIBUTIONS |= {"deepspeed": None, "vllm": None}
 
 
 def locked() -> dict[str, str]:

@@ -23,6 +23,7 @@ def config(tmp_path):
     loaded["problems"] |= {"seed": 0, "shots": 1}
     artefacts = {"adapters": ["rank1"], "models": ["full"], "dtype": "float32"}
     loaded |= {"lora": None, "others": "base", "artefacts": artefacts}
+    loaded["launch"] = {"processes": 1, "nodes": 1, "config": "ddp"}
     loaded["arms"]["prs"]["intervention"] |= dict(INTERVENTION)
     return copy.deepcopy(loaded)
 
@@ -56,14 +57,27 @@ def test_an_accumulated_batch_is_counted_whole(config):
     study.check(config)
 
 
+def test_the_batches_of_all_processes_are_split_into_groups_together(config):
+    config["grpo"] |= {"per_device_train_batch_size": 8, "num_generations": 32}
+    refused(config, "8 completions a step cannot be split")
+    config["launch"] |= {"processes": 4}
+    study.check(config)
+
+
+def test_processes_that_cannot_be_spread_over_the_nodes_are_refused(config):
+    config["launch"] |= {"processes": 3, "nodes": 2}
+    refused(config, "3 processes cannot be spread evenly over 2 nodes")
+
+
 def test_an_unknown_grpo_field_is_refused_with_a_hint(config):
     config["grpo"]["learning_rat"] = 1
     refused(config, "learning_rat is not a field .* Did you mean learning_rate")
 
 
 def test_a_grpo_field_that_rankone_sets_is_refused(config):
-    config["grpo"]["max_steps"] = 10
-    refused(config, "grpo.max_steps is set by Rankone")
+    for name in ("max_steps", "fsdp"):
+        config["grpo"] = {name: 10}
+        refused(config, f"grpo.{name} is set by Rankone")
 
 
 def test_an_unknown_variant_is_refused(config):
@@ -196,8 +210,10 @@ def test_the_first_arm_is_the_one_without_an_intervention(config):
 
 
 def test_an_intervention_under_sharded_training_is_refused(config):
-    config["grpo"]["fsdp"] = "full_shard"
-    refused(config, "under grpo.fsdp no process has whole matrices")
+    config["launch"] |= {"processes": 2, "config": "fsdp2"}
+    refused(config, "under launch.config = fsdp2 no process has whole matrices")
+    config["launch"]["processes"] = 1
+    study.check(config)
 
 
 def test_a_projection_needs_the_moments_of_plain_adam(config):

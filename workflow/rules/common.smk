@@ -277,6 +277,7 @@ def training_settings(wildcards):
         "lora": config["lora"],
         "schedule": config["schedule"],
         "probes": config["probes"],
+        "launch": config["launch"],
         "seed": RUNS[wildcards.run]["seed"],
         "intervention": RUNS[wildcards.run]["intervention"],
         "trust_remote_code": config["model"]["trust_remote_code"],

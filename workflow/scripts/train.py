@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import transformers
 import trl
-from transformers import AutoTokenizer
 
-from rankone import generation, interventions, probing, sharing, training
+from rankone import generation, interventions, launch, probing, sharing, training
 from rankone.checkpoints import weight_files, weights_hash
 from rankone.compute import set_up
 from rankone.factors import save_directions
-from rankone.files import digest, read_jsonl, sha256
+from rankone.files import digest, sha256
 from rankone.jobs import job
-from rankone.models import load_model
 from rankone.study import STATE_COPIES, check_disk
 
 if TYPE_CHECKING:
@@ -33,11 +31,13 @@ def main(
     tables: dict[str, str],
     directions: str,
     checkpoints: dict[int, str],
+    threads: int,
+    log: str,
 ) -> None:
     """Train, or go on training, the run called `run`; then publish its files.
 
-    `settings` has `grpo`, `lora`, `schedule`, `probes`, `seed`, `intervention` and
-    `trust_remote_code`; `problems` and `tables` are paths by name.
+    `settings` has `grpo`, `lora`, `schedule`, `probes`, `launch`, `seed`,
+    `intervention` and `trust_remote_code`; `problems` and `tables` are paths by name.
     """
     state, base = Path(state), weight_files(model_folder)
     identity = {
@@ -53,16 +53,22 @@ def main(
     if not training.finished(state, list(checkpoints), moments):
         size = sum(file.stat().st_size for file in base)
         check_disk(size * (len(checkpoints) + STATE_COPIES), [str(state)])
-        args = training.arguments(
-            settings["grpo"], settings["schedule"], settings["seed"], state
-        )
-        training.train(
-            load_model(model_folder, trust=settings["trust_remote_code"]),
-            AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
-            {split: read_jsonl(path) for split, path in problems.items()},
-            *(args, run, settings, base),
-            {"run": run, "base": identity["base"], "identity": digest(identity)},
-        )
+        arguments = {
+            "run": run,
+            "model_folder": model_folder,
+            "problems": problems,
+            "settings": settings,
+            "state": str(state),
+            "metadata": {
+                "run": run,
+                "base": identity["base"],
+                "identity": digest(identity),
+            },
+        }
+        if settings["launch"]["processes"] > 1:
+            launch.train(settings["launch"], threads, log, arguments)
+        else:
+            training.fit(**arguments)
     rows = pd.DataFrame(training.read_metrics(state / "metrics.jsonl"))
     last = training.export_path(state / "exports", max(checkpoints))
     training.check_result(run, rows, base, last)
@@ -84,4 +90,5 @@ if __name__ == "__main__":
             dict(
                 zip(snakemake.params.steps, snakemake.output.checkpoints, strict=True)
             ),
+            *(snakemake.threads, snakemake.log[0]),
         )

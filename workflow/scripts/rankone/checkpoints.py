@@ -4,6 +4,7 @@ peft and transformers are imported where a model is written: they take seconds a
 hundreds of megabytes, and reading needs neither.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,37 +37,58 @@ def own_weights(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
     return {name: tensor.detach() for name, tensor in model.named_parameters()}
 
 
-def adapter_weights(model: "PeftModel") -> dict[str, torch.Tensor]:
+def whole(parameter: torch.nn.Parameter) -> torch.Tensor:
+    """A parameter in full, from all processes if each has a part (all must call it).
+
+    Under DeepSpeed these are the optimizer's float32 weights.
+    """
+    if hasattr(parameter, "full_tensor"):  # FSDP2
+        return parameter.detach().full_tensor()
+    if hasattr(parameter, "ds_id"):  # ZeRO-3
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        return safe_get_full_fp32_param(parameter)
+    return parameter.detach()
+
+
+def full_weights(model: "PreTrainedModel") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of own_weights() in full, one after another."""
+    for name, parameter in model.named_parameters():
+        yield name, whole(parameter)
+
+
+def adapter_weights(model: "PeftModel") -> Iterator[tuple[str, torch.Tensor]]:
     """The LoRA factors of each adapted weight, the scaling within `lora_B`.
 
     `NAME:lora_B` [out, r] times `NAME:lora_A` [r, in] is the update of the weight NAME.
     """
     from peft.tuners.lora import LoraLayer
 
-    weights = {}
     for path, layer in model.get_base_model().named_modules():
         if isinstance(layer, LoraLayer):
             (active,) = layer.active_adapters
-            scaled = layer.lora_B[active].weight.float() * layer.scaling[active]
-            weights[f"{path}.weight:lora_A"] = layer.lora_A[active].weight.detach()
-            weights[f"{path}.weight:lora_B"] = scaled.detach()
-    return weights
+            yield f"{path}.weight:lora_A", whole(layer.lora_A[active].weight)
+            second = whole(layer.lora_B[active].weight)
+            yield f"{path}.weight:lora_B", second.float() * layer.scaling[active]
 
 
 def export(
-    model: "PreTrainedModel | PeftModel", path: str | Path, metadata: dict
+    model: "PreTrainedModel | PeftModel", path: str | Path | None, metadata: dict
 ) -> None:
     """Write a model's parameters as one float32 safetensors file, whole or not at all.
 
-    Of a LoRA model only the factors. `metadata` goes into the header as strings.
+    Of a LoRA model only the factors. `metadata` goes into the header as strings. Of
+    several processes all must call it, and one alone gives a path.
     """
     from peft import PeftModel
 
+    weights = {}
     lora = isinstance(model, PeftModel)
-    weights = {
-        name: tensor.to("cpu", torch.float32).contiguous()
-        for name, tensor in (adapter_weights if lora else own_weights)(model).items()
-    }
+    for name, tensor in (adapter_weights if lora else full_weights)(model):
+        if path is not None:
+            weights[name] = tensor.to("cpu", torch.float32).contiguous()
+    if path is None:
+        return
     with replacing(path) as temporary:
         save_file(weights, temporary, {k: str(v) for k, v in metadata.items()})
 

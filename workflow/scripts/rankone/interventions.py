@@ -14,7 +14,7 @@ from peft.tuners.lora import LoraLayer
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
-from rankone.checkpoints import Handles, read
+from rankone.checkpoints import Handles, read, whole
 from rankone.errors import UserError
 from rankone.recipes import Recipe, parse
 from rankone.svd import Factors, leading, low_rank
@@ -89,7 +89,7 @@ class Weights:
 
     def update(self, name: str) -> torch.Tensor:
         """What training added to a matrix [out, in]."""
-        return self.tensors[name].detach() - self.start(name)
+        return whole(self.tensors[name]) - self.start(name)
 
     def factors(self, name: str, rank: int) -> Factors:
         """Leading triplets of the update."""
@@ -141,7 +141,7 @@ class Adapters:
 
     def factors(self, name: str, rank: int) -> Factors:
         """All triplets of the update (`rank` is at most the adapter's)."""
-        first, second = self.trained(name)
+        first, second = map(whole, self.trained(name))
         return low_rank(self.scaling(name) * second, first, len(first))
 
     def put(self, name: str, recipe: Recipe, factors: Factors, seed: str) -> None:
@@ -220,15 +220,21 @@ def substitute(
         weights.reset(name)
         for parameter in weights.trained(name):
             reform(optimizer, parameter, intervention, None)
-    agree(weights)
+    agree(weights, optimizer)
 
 
-def agree(weights: Weights | Adapters) -> None:
-    """Give every device the first one's weights: an SVD may differ in its last bits."""
+def agree(weights: Weights | Adapters, optimizer: Optimizer) -> None:
+    """Give every process the first one's weights and moments.
+
+    An SVD may differ in its last bits from one device to another.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for name in (*weights.names, *weights.others):
             for parameter in weights.trained(name):
                 torch.distributed.broadcast(parameter.data, 0)
+                state = optimizer.state.get(parameter, {})
+                if "exp_avg" in state:
+                    torch.distributed.broadcast(state["exp_avg"], 0)
 
 
 def reform(

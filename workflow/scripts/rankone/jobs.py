@@ -12,16 +12,16 @@ from rankone.errors import UserError
 
 
 @contextmanager
-def job(log: str | Path) -> Iterator[None]:
+def job(log: str | Path, level: int = logging.INFO, mode: str = "w") -> Iterator[None]:
     """Run a job: log to `log` and to the terminal, stop with a sentence on UserError.
 
     Any other error is logged with its traceback and raised.
     """
     logging.basicConfig(
-        level=logging.INFO,
+        level=level,
         format="%(asctime)s %(message)s",
         datefmt="%H:%M:%S",
-        handlers=[logging.FileHandler(log, mode="w"), logging.StreamHandler()],
+        handlers=[logging.FileHandler(log, mode=mode), logging.StreamHandler()],
         force=True,
     )
     for library in ("accelerate", "datasets", "fontTools", "httpx", "lm_eval"):

@@ -8,6 +8,7 @@ the same weights as one that is not.
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +69,7 @@ def complete(
             gather_deepspeed3_params=args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
         ) as model,
-        trainer.accelerator.autocast(),
+        whole_autocast(trainer),
     ):
         return generation.complete(
             *(model, trainer.processing_class, prompts, greedy),
@@ -141,15 +142,17 @@ class Observer(TrainerCallback):
         settings: dict,
         problems: dict[str, list[dict]],
     ):
-        self.trainer, self.folder, self.problems = trainer, folder, problems
+        self.trainer, self.folder, self.base = trainer, folder, index(base)
+        self.problems = problems
         self.intervention = interventions.make(settings["intervention"])
         self.settings, self.seed = settings["probes"], settings["seed"]
-        self.weights = interventions.weights_of(trainer.model, index(base))
         self.seconds = {"probes": 0.0, "substitution": 0.0}
         self.moments = moments(settings)
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
         """Refuse what cannot be done right; take up the reference of a resumed run."""
+        # Not earlier: sharding puts new parameters for those that the model had.
+        self.weights = interventions.weights_of(self.trainer.model, self.base)
         if self.intervention:
             check_whole(self.trainer, self.weights)
             self.take_up(self.intervention.last_before(state.global_step))
@@ -176,7 +179,7 @@ class Observer(TrainerCallback):
     def observe(self, moment: Moment, optimizer) -> dict[str, Factors]:
         """Measure, and write what was found."""
         begun = time.monotonic()
-        measured = self.decompose() if moment[0] and not sharded(self.trainer) else {}
+        measured = self.decompose() if moment[0] else {}
         decomposed = time.monotonic()
         rows = probe(
             self.trainer, self.problems, self.settings, f"{self.seed}:{moment}"
@@ -202,13 +205,12 @@ class Observer(TrainerCallback):
         return interventions.wanted(self.intervention.recipe, self.weights.shape(name))
 
     def write(self, moment: Moment, rows: list, measured: dict, optimizer) -> None:
-        """The files of one moment."""
+        """The files of one moment; norms are unknown where moments are in parts."""
         stem = moment_stem(self.folder, moment)
-        norms = [
-            {"tensor": name}
-            | interventions.moment_norms(optimizer, self.weights.trained(name))
-            for name in measured
-        ]
+        norms = [{"tensor": name} for name in measured]
+        for row in norms if not sharded(self.trainer) else ():
+            parameters = self.weights.trained(row["tensor"])
+            row |= interventions.moment_norms(optimizer, parameters)
         with replacing(f"{stem}.moment-norms.parquet") as temporary:
             pd.DataFrame(norms, columns=NORM_COLUMNS).to_parquet(temporary)
         with replacing(f"{stem}.probes.parquet") as temporary:
@@ -255,8 +257,16 @@ class Observer(TrainerCallback):
 
 
 def sharded(trainer: GRPOTrainer) -> bool:
-    """Whether a process has only parts of matrices; no update is measured then."""
+    """Whether a process has only parts of matrices."""
     return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+
+
+def whole_autocast(trainer: GRPOTrainer) -> AbstractContextManager:
+    """Autocast around a whole generation, whose cast weights are kept.
+
+    Sharded weights are put together layer by layer: to keep them would fill the memory.
+    """
+    return nullcontext() if sharded(trainer) else trainer.accelerator.autocast()
 
 
 def check_whole(trainer: GRPOTrainer, weights: Weights | Adapters) -> None:

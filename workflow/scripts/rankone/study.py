@@ -23,6 +23,7 @@ OWN_ARGUMENTS = {
     *("output_dir", "max_steps", "save_steps", "save_strategy", "save_total_limit"),
     *("save_only_model", "seed", "data_seed", "logging_steps", "logging_strategy"),
     *("report_to", "disable_tqdm", "resume_from_checkpoint", "enable_jit_checkpoint"),
+    *("fsdp", "fsdp_config", "deepspeed"),
 }
 
 
@@ -36,12 +37,23 @@ def check_schedule(schedule: dict) -> None:
         )
 
 
-def check_batch(grpo: dict) -> None:
+def check_launch(launch: dict) -> None:
+    """Raise UserError when the nodes cannot have equal numbers of processes."""
+    processes, nodes = launch["processes"], launch["nodes"]
+    if processes % nodes:
+        raise UserError(
+            f"launch: {processes} processes cannot be spread evenly over {nodes} "
+            "nodes; choose a multiple."
+        )
+
+
+def check_batch(grpo: dict, processes: int) -> None:
     """Raise UserError when a batch cannot be split into groups of completions."""
     group = grpo.get("num_generations", 8)
     accumulation = grpo.get("gradient_accumulation_steps", 1)
     batch = grpo.get("generation_batch_size") or (
         grpo.get("per_device_train_batch_size", 8)
+        * processes
         * (grpo.get("steps_per_generation") or accumulation)
     )
     if batch % group:
@@ -125,7 +137,8 @@ def check_grpo(settings: dict) -> None:
     """Raise UserError for a `grpo:` key that GRPOConfig lacks or Rankone sets."""
     for name in OWN_ARGUMENTS & settings.keys():
         raise UserError(
-            f"grpo.{name} is set by Rankone; see `schedule:` and `arms:` instead."
+            f"grpo.{name} is set by Rankone; see `schedule:`, `arms:` and `launch:` "
+            "instead."
         )
     check_fields("grpo", settings, GRPO_SOURCES, "trl.GRPOConfig")
 
@@ -177,7 +190,7 @@ def check_artefacts(artefacts: dict, others: str) -> None:
 
 # Adam as torch has it: its moments can be projected.
 PLAIN_ADAM = ("adamw_torch", "adamw_torch_fused")
-SHARDED = ("fsdp", "fsdp_config", "deepspeed")
+SHARDED = ("fsdp2", "deepspeed_zero3")
 
 
 def check_arms(config: dict) -> None:
@@ -195,7 +208,7 @@ def check_arms(config: dict) -> None:
 
 def check_intervention(where: str, intervention: dict, config: dict) -> None:
     """Raise UserError for one that never acts, or that this training cannot have."""
-    recipe, grpo = recipes.parse(intervention["recipe"]), config["grpo"]
+    recipe, launch = recipes.parse(intervention["recipe"]), config["launch"]
     last = intervention["to_step"] or config["schedule"]["max_steps"]
     period, first = intervention["period"], intervention["from_step"]
     if not any(step % period == 0 for step in range(first, last + 1)):
@@ -203,10 +216,10 @@ def check_intervention(where: str, intervention: dict, config: dict) -> None:
             f"{where}: no multiple of the period {period} lies between steps {first} "
             f"and {last}, so it would never act."
         )
-    if sharded := [key for key in SHARDED if grpo.get(key)]:
+    if launch["processes"] > 1 and launch["config"] in SHARDED:
         raise UserError(
-            f"{where}: under grpo.{sharded[0]} no process has whole matrices; remove "
-            "it, or the intervention."
+            f"{where}: under launch.config = {launch['config']} no process has whole "
+            "matrices; choose ddp, or remove the intervention."
         )
     if intervention["optimizer_state"] == "project":
         check_projection(where, recipe, config)
@@ -253,7 +266,8 @@ def check(config: dict) -> None:
     check_grpo(config["grpo"])
     check_lora(config["lora"])
     check_arms(config)
-    check_batch(config["grpo"])
+    check_launch(config["launch"])
+    check_batch(config["grpo"], config["launch"]["processes"])
     check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
     for name in (*config["variants"], *config["sample"]["variants"]):
         recipes.parse(name)

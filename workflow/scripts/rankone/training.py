@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import (
+    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -27,12 +29,13 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from rankone import probing, sharing
-from rankone.checkpoints import export, index
+from rankone.checkpoints import export, index, weight_files
 from rankone.compute import has_bfloat16
 from rankone.errors import UserError
-from rankone.files import digest, replacing
+from rankone.files import digest, read_jsonl, replacing
 from rankone.generation import stop_at_newline
 from rankone.jobs import time_left
+from rankone.models import load_model
 from rankone.problems import is_correct
 from rankone.updates import MODULES, read_update
 
@@ -57,6 +60,11 @@ def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
 
     Autocast is to bfloat16 where the hardware has it, unless `grpo` says otherwise.
     """
+    if grpo.get("use_vllm") and not find_spec("vllm"):
+        raise UserError(
+            "grpo.use_vllm: vLLM is not installed in the environment of the rule train "
+            "(envs/train.yaml): add what `pip install trl[vllm]` would."
+        )
     cpu = not torch.accelerator.is_available()
     bf16 = has_bfloat16() and not grpo.get("fp16")
     try:
@@ -109,11 +117,12 @@ class Trainer(GRPOTrainer):
     Under autocast the float32 weights are cast anew for every generated token; an outer
     autocast region around the whole generation lets torch keep the cast weights. On a
     CPU, where attention masks are free, a group's prompt is computed once (`sharing`).
+    Where vLLM answers, or the weights are in parts, all is as in TRL.
     """
 
     def __init__(self, model: PreTrainedModel, **options):
         super().__init__(model=model, **options)
-        self.shares = sharing.can_share(model)
+        self.shares = sharing.can_share(model) and not probing.sharded(self)
         if self.shares:
             model.generate = sharing.prefill_once(model)
 
@@ -129,8 +138,15 @@ class Trainer(GRPOTrainer):
         )
 
     def _generate_single_turn(self, *args, **kwargs):
-        with self.accelerator.autocast():
+        if self.use_vllm:  # it takes the weights in here, which must not be cast
             return super()._generate_single_turn(*args, **kwargs)
+        with probing.whole_autocast(self):
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _save_rng_state(self, output_dir):
+        """The file by which is_whole() goes is written next: wait for all others."""
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, *args, **options
@@ -166,11 +182,13 @@ class Recorder(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Forget rows of steps that will be done again."""
+        self.begun, self.first = time.monotonic(), state.global_step
+        if not state.is_world_process_zero:
+            return
         rows = [
             row for row in read_metrics(self.path) if row["step"] <= state.global_step
         ]
         self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        self.begun, self.first = time.monotonic(), state.global_step
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.step_begun = time.monotonic()
@@ -179,7 +197,7 @@ class Recorder(TrainerCallback):
         self.seconds = time.monotonic() - self.step_begun
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if "reward" not in logs:
+        if "reward" not in logs or not state.is_world_process_zero:
             return
         row = {"run": self.run, "step": state.global_step}
         row |= {column: float(logs[key]) for key, column in COLUMNS.items()}
@@ -205,9 +223,9 @@ class Exporter(TrainerCallback):
     def on_step_end(self, args, state, control, model=None, **kwargs):
         step = state.global_step
         if step in self.steps:
-            export(
-                model, export_path(self.folder, step), self.metadata | {"step": step}
-            )
+            path, metadata = export_path(self.folder, step), {"step": step}
+            main = state.is_world_process_zero
+            export(model, path if main else None, self.metadata | metadata)
             logger.info("Exported the weights of step %d", step)
 
 
@@ -215,7 +233,9 @@ class Stop(TrainerCallback):
     """On SIGTERM: end after the step at hand, with the trainer's state saved.
 
     (transformers' own way saves before other callbacks have seen the step's end, or in
-    the middle of a step: what goes on from there is another trajectory.)
+    the middle of a step: what goes on from there is another trajectory.) Of several
+    processes all stop after the same step, if one is asked to: by the signal, or by
+    stop_file().
     """
 
     def __init__(self):
@@ -229,11 +249,25 @@ class Stop(TrainerCallback):
         self.requested = True
 
     def on_step_end(self, args, state, control, **kwargs):
-        if self.requested:
+        if self.agreed(args):
             control.should_save = control.should_training_stop = True
+
+    def agreed(self, args: GRPOConfig) -> bool:
+        """Whether any process was asked to stop; the same answer for all of them."""
+        asked = self.requested or stop_file(Path(args.output_dir)).exists()
+        if args.world_size == 1:
+            return asked
+        found = torch.tensor(int(asked), device=args.device)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+        return bool(found)
 
     def on_train_end(self, args, state, control, **kwargs):
         signal.signal(signal.SIGTERM, self.previous)
+
+
+def stop_file(state: Path) -> Path:
+    """What the processes of a run are asked to stop by, on whatever node they are."""
+    return state / "stop"
 
 
 def export_path(folder: Path, step: int) -> Path:
@@ -289,6 +323,30 @@ def claim_state(state: Path, identity: dict) -> None:
         temporary.write_text(json.dumps(record, indent=1, default=str))
 
 
+def fit(
+    run: str,
+    model_folder: str,
+    problems: dict[str, str],
+    settings: dict,
+    state: str,
+    metadata: dict,
+) -> None:
+    """Train, or go on training, in this process: alone, or as one of several.
+
+    `problems` are paths by name; `settings` has `grpo`, `schedule`, `seed`,
+    `trust_remote_code` and what train() needs.
+    """
+    args = arguments(
+        settings["grpo"], settings["schedule"], settings["seed"], Path(state)
+    )
+    train(
+        load_model(model_folder, trust=settings["trust_remote_code"]),
+        AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
+        {split: read_jsonl(path) for split, path in problems.items()},
+        *(args, run, settings, weight_files(model_folder), metadata),
+    )
+
+
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -306,6 +364,9 @@ def train(
     """
     state, lora = Path(args.output_dir), settings["lora"]
     stop_at_newline(model, tokenizer)
+    if args.use_vllm:  # it knows the end tokens of the model's folder alone
+        ends = {"stop_token_ids": model.generation_config.eos_token_id}
+        args.generation_kwargs = ends | (args.generation_kwargs or {})
     columns = ("prompt", "answer")
     rows = [{column: row[column] for column in columns} for row in problems["train"]]
     trainer = Trainer(
@@ -330,6 +391,7 @@ def train(
     if checkpoint := last_checkpoint(state):
         logger.info("%s: going on from %s", run, checkpoint.name)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.accelerator.wait_for_everyone()  # the first to fail ends the others
     if trainer.state.global_step < args.max_steps:
         raise UserError(
             f"{run}: stopped by a signal at step {trainer.state.global_step} of "
