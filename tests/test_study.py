@@ -23,6 +23,7 @@ def config(tmp_path):
     loaded["problems"] |= {"seed": 0, "shots": 1}
     artefacts = {"adapters": ["rank1"], "models": ["full"], "dtype": "float32"}
     loaded |= {"lora": None, "others": "base", "artefacts": artefacts}
+    loaded["evaluate"] |= {"backend": "hf", "vllm": {}}
     loaded["launch"] = {"processes": 1, "nodes": 1, "config": "ddp"}
     loaded["arms"]["prs"]["intervention"] |= dict(INTERVENTION)
     return copy.deepcopy(loaded)
@@ -83,6 +84,20 @@ def test_a_grpo_field_that_rankone_sets_is_refused(config):
 def test_an_unknown_variant_is_refused(config):
     config["variants"].append("rank_one")
     refused(config, "'rank_one' is unknown.*expected e.g. full")
+
+
+def test_more_directions_than_vllm_serves_are_refused(config):
+    config["variants"] += ["rank513", "direction513", "without_rank513"]
+    study.check(config)
+    config["evaluate"]["backend"] = "vllm"
+    refused(config, "rank513 needs an adapter of rank 513, but vLLM serves at most 512")
+    config["others"], config["artefacts"]["adapters"] = "trained", []
+    study.check(config)
+
+
+def test_an_engine_argument_that_rankone_sets_is_refused(config):
+    config["evaluate"]["vllm"] = {"max_lora_rank": 8}
+    refused(config, "evaluate.vllm.max_lora_rank is set by Rankone")
 
 
 @pytest.mark.parametrize("kind", ["adapters", "models"])

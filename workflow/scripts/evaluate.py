@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from transformers import AutoTokenizer
 
-from rankone import evaluation
-from rankone.checkpoints import weight_files
-from rankone.compute import device, dtype, set_up
+from rankone import evaluation, serving
+from rankone.checkpoints import index, weight_files
+from rankone.compute import dtype, set_up
 from rankone.files import replacing
 from rankone.jobs import job, time_left
-from rankone.models import load_model
-from rankone.substitution import chosen, sources, substituted
+from rankone.substitution import chosen
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 logger = logging.getLogger(__name__)
+
+BACKENDS = {"hf": evaluation.open_model, "vllm": serving.open_engine}
 
 
 def main(
@@ -37,21 +37,18 @@ def main(
 
     `settings` has `benchmarks`, `evaluate`, `others`, `seed` and `trust_remote_code`.
     """
-    options, trust = settings["evaluate"], settings["trust_remote_code"]
-    benchmarks = settings["benchmarks"]
+    options, benchmarks = settings["evaluate"], settings["benchmarks"]
     loaded = evaluation.load_tasks(list(benchmarks), options["task_folders"], data)
-    precision = dtype(options["dtype"])
-    model = load_model(model_folder, precision, trust)
-    model.to(device())
-    tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
-    lm = evaluation.wrap(model, tokenizer, options["batch_size"])
-    place = {"run": run, "step": step, "precision": str(precision).split(".")[1]}
+    paths = (weight_files(model_folder), checkpoint, factors)
+    recipes = chosen(names, index(paths[0]))
+    lm, applied = BACKENDS[options["backend"]](
+        model_folder, settings, paths, list(recipes.values())
+    )
+    precision = str(dtype(options["dtype"])).removeprefix("torch.")
+    place = {"run": run, "step": step, "precision": precision}
     tables, begun = [], time.monotonic()
-    files = sources(weight_files(model_folder), checkpoint, factors)
-    others, seed = settings["others"], settings["seed"]
-    recipes = chosen(names, files[0])
     for done, (name, recipe) in enumerate(recipes.items(), start=1):
-        with substituted(model, recipe, files, others, seed):
+        with applied(recipe):
             scores = evaluation.run_benchmarks(lm, benchmarks, loaded)
         tables.append(scores.assign(**place, variant=name))
         means = scores.groupby("benchmark", sort=False)["score"].mean()

@@ -1,22 +1,28 @@
 """Benchmarks with lm-eval: one loaded model, tasks loaded once, item-level scores."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import torch
 from lm_eval import evaluate
+from lm_eval.api.model import LM
 from lm_eval.api.task import Task
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rankone.compute import device, dtype
 from rankone.errors import UserError
+from rankone.models import load_model
+from rankone.recipes import Recipe
 from rankone.sharing import can_share, group_rows, pack, predicted
 from rankone.study import TASKS, own_tasks
+from rankone.substitution import sources, substituted
 
 FEW_SHOT_SEED = 1234  # lm-eval's own default
 TaskDict = dict[str, dict[str, Task]]
@@ -96,6 +102,25 @@ def batches(contexts: list, groups: dict, size: int) -> Iterator[list]:
         yield batch
 
 
+def open_model(
+    model_folder: str, settings: dict, paths: tuple, recipes: list[Recipe | None]
+) -> tuple[HFLM, Callable[[Recipe | None], AbstractContextManager]]:
+    """lm-eval's model in this process, and the context in which it is a variant.
+
+    `paths` are the base's weight files, a checkpoint and its factors (None for the base
+    alone); `settings` has `evaluate`, `others`, `seed` and `trust_remote_code`.
+    """
+    options, trust = settings["evaluate"], settings["trust_remote_code"]
+    model = load_model(model_folder, dtype(options["dtype"]), trust)
+    model.to(device())
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
+    place = (sources(*paths), settings["others"], settings["seed"])
+    return (
+        wrap(model, tokenizer, options["batch_size"]),
+        lambda recipe: substituted(model, recipe, *place),
+    )
+
+
 def wrap(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int
 ) -> HFLM:
@@ -137,7 +162,7 @@ def text_response(responses: list) -> str | None:
 
 
 def run_benchmarks(
-    lm: HFLM, benchmarks: dict[str, dict], loaded: TaskDict
+    lm: LM, benchmarks: dict[str, dict], loaded: TaskDict
 ) -> pd.DataFrame:
     """Item-level scores of the model that `lm` holds now.
 

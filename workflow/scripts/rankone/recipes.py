@@ -25,6 +25,8 @@ GRAMMAR = re.compile(
 LAYERS = re.compile(r"layer(?:s(\d+)-)?(\d+)")
 RESCALABLE = ("rank", "random_rank")
 LOW_RANK = (*RESCALABLE, "direction")
+# What vLLM allows as max_lora_rank (vllm.config.lora.MaxLoRARanks).
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 CONTROLS = ("random_rank", "without_rank", "shrunk", "bulk_matched")
 EXAMPLES = (
     "full, rank1, rank4_rescaled, rank5pct, without_rank1, random_rank1, direction3, "
@@ -158,3 +160,19 @@ def check_adapter(recipe: Recipe, others: str) -> None:
             "artefacts.adapters: with `others: trained` a variant changes norms and "
             "embeddings, which an adapter cannot hold; name it in artefacts.models."
         )
+
+
+def served_as_adapter(recipe: Recipe, others: str) -> bool:
+    """Whether vLLM can serve a variant as a LoRA adapter beside the base."""
+    return recipe.low_rank and others == "base"
+
+
+def check_served(recipe: Recipe, others: str) -> None:
+    """Raise UserError for a variant of more directions than vLLM serves."""
+    if served_as_adapter(recipe, others) and recipe.kind != "direction":
+        if (recipe.rank or 0) > LORA_RANKS[-1]:
+            raise UserError(
+                f"variants: {recipe.name} needs an adapter of rank {recipe.rank}, but "
+                f"vLLM serves at most {LORA_RANKS[-1]}; name fewer directions, or use "
+                "evaluate.backend: hf."
+            )

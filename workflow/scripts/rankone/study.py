@@ -180,6 +180,22 @@ def check_benchmarks(names: list[str], folders: list[str]) -> None:
         )
 
 
+# Arguments of lm-eval's vLLM model that Rankone sets itself.
+OWN_ENGINE = {
+    *("pretrained", "dtype", "seed", "trust_remote_code", "batch_size", "max_loras"),
+    *("enable_lora", "max_lora_rank", "lora_local_path", "worker_extension_cls"),
+    "data_parallel_size",  # engines of their own, whose weights stay as they are
+}
+
+
+def check_backend(evaluate: dict, variants: list[str], others: str) -> None:
+    """Raise UserError for what a vLLM engine cannot serve."""
+    for name in OWN_ENGINE & evaluate["vllm"].keys():
+        raise UserError(f"evaluate.vllm.{name} is set by Rankone; remove it.")
+    for name in variants if evaluate["backend"] == "vllm" else ():
+        recipes.check_served(recipes.parse(name), others)
+
+
 def check_artefacts(artefacts: dict, others: str) -> None:
     """Raise UserError for a variant that is unknown or that no adapter can hold."""
     for name in artefacts["adapters"]:
@@ -271,6 +287,7 @@ def check(config: dict) -> None:
     check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
     for name in (*config["variants"], *config["sample"]["variants"]):
         recipes.parse(name)
+    check_backend(config["evaluate"], config["variants"], config["others"])
     check_artefacts(config["artefacts"], config["others"])
     make_splits(config["problems"])
     if path := config["model"].get("path"):
