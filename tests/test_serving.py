@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 import evaluate
 import tiny
-from conftest import ROOT
 from rankone import serving
 from rankone.checkpoints import index, weight_files
 from rankone.errors import UserError
 from rankone.files import write_jsonl
 from rankone.recipes import LORA_RANKS, parse
+from test_sharing import requests
 from test_variants import save_step
 
 MODULES = {
@@ -37,19 +38,19 @@ VARIANTS = [
 ]
 
 
-@pytest.fixture
-def vllm(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory):
     """vLLM's names, importable as an installed package's."""
+    folder = tmp_path_factory.mktemp("packages")
     for name, text in MODULES.items():
-        path = tmp_path / "packages" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.syspath_prepend(str(ROOT / "tests"))
-    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield
     for name in [n for n in sys.modules if n.split(".")[0] == "vllm"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "lm_eval.models.vllm_causallms", raising=False)
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +92,25 @@ def test_both_backends_make_the_same_table(step, vllm, others):
     served = table(step, "vllm", others=others)
     here = table(step, "hf", others=others)
     pd.testing.assert_frame_equal(served, here)
-    responses = served.groupby("variant")["response"].agg(tuple)
-    assert len(set(responses)) > 2
+    assert list(served["variant"].unique()) == VARIANTS
+
+
+def test_both_backends_give_every_variant_the_same_likelihoods(step, vllm):
+    folder, paths = step
+    places = (weight_files(paths[0]), *paths[1:])
+    recipes = [None, *map(parse, VARIANTS)]
+    asked = requests([("1 + 2 =", " 3"), ("what is sun", " good")])
+    found = {}
+    for backend, opener in evaluate.BACKENDS.items():
+        lm, applied = opener(paths[0], settings(folder, backend), places, recipes)
+        for recipe in (*recipes, None):
+            with applied(recipe):
+                scores = [score for score, _ in lm.loglikelihood(asked, True)]
+            found.setdefault(backend, []).append(scores)
+    here, served = torch.tensor(found["hf"]), torch.tensor(found["vllm"])
+    torch.testing.assert_close(served, here, atol=1e-4, rtol=1e-5)
+    assert torch.equal(served[0], served[-1])
+    assert len({round(row[0].item(), 3) for row in served}) == len(recipes)
 
 
 def opened(step, names, **changes):
@@ -182,8 +200,7 @@ def test_a_tensor_is_loaded_by_the_engines_name(name, known, expected):
     assert serving.engine_name(f"{name}.weight", known) == f"{name}{expected}"
 
 
-def test_a_missing_vllm_is_explained(step):
-    with pytest.raises(
-        UserError, match=r"vLLM is not installed .* pip install lm-eval"
-    ):
+def test_a_missing_vllm_is_explained(step, monkeypatch):
+    monkeypatch.setattr(serving, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"vLLM is not installed .* install lm-eval"):
         opened(step, ["rank1"])
