@@ -41,7 +41,7 @@ def bare(folder: Path) -> list[dict]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from rankone.problems import is_correct
+    from rankone.verifiers import equal_integers
 
     class Clock(TrainerCallback):
         rows = []
@@ -57,8 +57,7 @@ def bare(folder: Path) -> list[dict]:
                 self.rows.append({"seconds": self.seconds, "reward": logs["reward"]})
 
     def reward(completions, answer, **kwargs):
-        pairs = zip(completions, answer, strict=True)
-        return [float(is_correct(text, right)) for text, right in pairs]
+        return [float(right) for right in equal_integers(completions, answer)]
 
     torch.set_num_threads(THREADS)
     model = AutoModelForCausalLM.from_pretrained(PREPARED / "model", dtype="float32")

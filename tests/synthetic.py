@@ -19,26 +19,26 @@ SHAPES = {
     "down_proj": (12, 20),
 }
 DOMAINS = {
-    "arithmetic_held_out": "mathematics",
-    "arithmetic_shifted": "mathematics",
-    "arithmetic_train_probe": "mathematics",
+    "problems_held_out": "mathematics",
+    "problems_shifted": "mathematics",
+    "problems_train_probe": "mathematics",
     "unit_conversion": "mathematics",
     "wikidata_facts": "knowledge",
     "science_questions": "knowledge",
 }
 BASE_SCORES = {
-    "arithmetic_held_out": 0.3,
-    "arithmetic_shifted": 0.1,
-    "arithmetic_train_probe": 0.3,
+    "problems_held_out": 0.3,
+    "problems_shifted": 0.1,
+    "problems_train_probe": 0.3,
     "unit_conversion": 0.5,
     "wikidata_facts": 0.6,
     "science_questions": 0.4,
 }
 FULL_SCORES = {
     **BASE_SCORES,
-    "arithmetic_held_out": 0.7,
-    "arithmetic_shifted": 0.3,
-    "arithmetic_train_probe": 0.9,
+    "problems_held_out": 0.7,
+    "problems_shifted": 0.3,
+    "problems_train_probe": 0.9,
 }
 KEPT = {
     "full": 1.0,

@@ -16,7 +16,8 @@ import sample
 from rankone import answers
 from rankone.answers import token_kl
 from rankone.files import write_jsonl
-from rankone.problems import is_correct, make_splits
+from rankone.problems import make_splits
+from rankone.verifiers import correct
 from test_variants import save_step
 from tiny import make_model, make_tokenizer, study
 
@@ -29,7 +30,7 @@ ANSWER_COLUMNS = ["problem", "sample", "response", "correct", "tokens"]
 KEY = ["run", "step", "variant"]
 BASE, MODEL, TOKENIZER = make_model(0), make_model(1), make_tokenizer()
 for either in (BASE, MODEL):
-    answers.prepare(either, TOKENIZER)
+    answers.prepare(either, TOKENIZER, ["\n"])
 
 logits = arrays(float32, (3, 7), elements=st.floats(-30, 30, width=32))
 
@@ -66,9 +67,11 @@ def test_every_variant_has_its_answers_judged_by_the_verifier(step, tmp_path):
         sizes = table.groupby(["variant", "problem"]).size()
         assert len(sizes) == 2 * 3 and (sizes == samples).all()
         assert not table.duplicated(["variant", "problem", "sample"]).any()
-    expected = {row["id"]: row["answer"] for row in problem_rows(step)}
-    for row in found.itertuples():
-        assert row.correct == is_correct(row.response, expected[row.problem])
+    asked = {row["id"]: row for row in problem_rows(step)}
+    expected = correct(
+        list(found["response"]), [asked[name] for name in found["problem"]]
+    )
+    assert found["correct"].tolist() == expected
     assert found["tokens"].between(1, 4).all()
     assert (found[["logp", "base_logp"]] < 0).all(axis=None)
     assert (kl["kl"] > 0).all()

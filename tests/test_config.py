@@ -43,11 +43,19 @@ def test_an_arm_name_that_would_clash_or_break_paths_is_refused(name):
     assert errors(embedded() | {"arms": {name: {"seeds": [0]}}})
 
 
-def test_a_hub_model_needs_a_pinned_revision():
+def test_a_hub_repository_needs_a_revision():
     assert errors(embedded() | {"model": {"hub": "org/model"}})
-    assert errors(embedded() | {"model": {"hub": "org/model", "revision": "main"}})
-    pinned = {"hub": "org/model", "revision": "0123456789abcdef" * 2 + "01234567"}
-    assert not errors(embedded() | {"model": pinned})
+    assert not errors(embedded() | {"model": {"hub": "org/model", "revision": "main"}})
+    benchmark = {"domain": "mathematics", "metric": "acc", "hub": "org/data"}
+    assert errors(embedded() | {"benchmarks": {"aime24": benchmark}})
+
+
+def test_problems_are_made_or_from_datasets_not_both():
+    source = {"path": "here", "question": "q", "answer": "a"}
+    both = {"datasets": {"train": source, "shifted": source}, "template": "{question}"}
+    assert errors(embedded() | {"problems": embedded()["problems"] | both})
+    sizes = embedded()["problems"]["sizes"]
+    assert not errors(embedded() | {"problems": both | {"sizes": sizes}})
 
 
 def test_the_size_of_a_model_is_given_for_a_hub_model_alone():

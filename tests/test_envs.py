@@ -137,5 +137,6 @@ def test_a_script_imports_only_what_its_environment_has(env, script):
 
 
 def test_every_script_belongs_to_a_rule():
-    used = {script for _, script in rule_scripts()}
+    # A user calls `pin` by hand: it changes a config, which no rule does.
+    used = {script for _, script in rule_scripts()} | {"pin"}
     assert used == {file.stem for file in SCRIPTS.glob("*.py")}

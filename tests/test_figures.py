@@ -148,7 +148,7 @@ def test_recovery_without_a_gain_says_so(tmp_path):
 
 
 def test_recovery_names_the_benchmark_that_has_no_gain(tmp_path):
-    full = {**FULL_SCORES, "arithmetic_shifted": BASE_SCORES["arithmetic_shifted"]}
+    full = {**FULL_SCORES, "problems_shifted": BASE_SCORES["problems_shifted"]}
     folder = write_tables(tmp_path, full=full)
     figure = draw("recovery", read_table(folder / "recovery.tsv"))
     assert len(figure.axes) == 1
@@ -163,7 +163,7 @@ def test_recovery_of_the_full_update_alone_is_a_message(tables):
 def test_recovery_prints_its_values(tables):
     row = tables["recovery"].query(
         "run == 'all' and step == 4 and variant == 'rank1' "
-        "and benchmark == 'arithmetic_held_out'"
+        "and benchmark == 'problems_held_out'"
     )
     low, high = row[["low", "high"]].iloc[0]
     shown = f"0.75 [{low:.2f}, {high:.2f}]"

@@ -84,7 +84,7 @@ def test_samples_depend_on_the_seed_and_leave_the_global_state_alone():
 
 def test_a_completion_ends_with_its_line():
     model, tokenizer = make_model(), make_tokenizer()
-    generation.stop_at_newline(model, tokenizer)
+    generation.stop_at(model, tokenizer, ["\n"])
     assert model.generation_config.eos_token_id == [
         tokenizer.convert_tokens_to_ids("\n"),
         tokenizer.eos_token_id,

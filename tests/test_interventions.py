@@ -17,7 +17,9 @@ from tiny import make_model, make_tokenizer, save_model
 
 NAMES = sorted(name for name, _ in make_model().named_parameters() if locate(name))
 PROBLEMS = [
-    {"id": str(i), "prompt": f"{i} + 1 =", "answer": f"{i + 1}"} for i in range(6)
+    {"id": str(i), "prompt": f"{i} + 1 =", "answer": f"{i + 1}"}
+    | {"verifier": "integer", "stop": ["\n"]}
+    for i in range(6)
 ]
 
 

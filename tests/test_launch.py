@@ -16,7 +16,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from safetensors.torch import load_file
 
-import processes
+import ranks
 from conftest import ROOT
 from rankone import launch, probing, training
 from rankone.checkpoints import weight_files, weights_hash
@@ -39,9 +39,9 @@ def alone(base, tmp_path_factory):
     """Folders of every scenario, carried out by one process."""
     folder = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Trainer", processes.GivenAnswers)
-        for name, changes in processes.SCENARIOS.items():
-            processes.run(folder / name, weight_files(base), **changes)
+        patch.setattr(training, "Trainer", ranks.GivenAnswers)
+        for name, changes in ranks.SCENARIOS.items():
+            ranks.run(folder / name, weight_files(base), **changes)
     return folder
 
 
@@ -50,7 +50,7 @@ def together(config: str, folder: Path, base: Path, names: list[str]) -> str:
     paths = os.pathsep.join([str(ROOT / "tests"), str(launch.SCRIPTS)])
     options = launch.options(LAUNCH | {"config": config}, 1, 0, Path("none"))
     arguments = [str(folder), str(weight_files(base)[0]), *names]
-    script = [str(ROOT / "tests" / "processes.py"), *arguments]
+    script = [str(ROOT / "tests" / "ranks.py"), *arguments]
     run = subprocess.run(
         [sys.executable, "-m", launch.LAUNCHER, *options[:-3], *script],
         env=os.environ | {"PYTHONPATH": paths},
@@ -72,7 +72,7 @@ def shared(request, base, tmp_path_factory):
     return folder, names, together(request.param, folder, base, names)
 
 
-def exported(folder: Path, step: int = processes.STEPS) -> dict[str, torch.Tensor]:
+def exported(folder: Path, step: int = ranks.STEPS) -> dict[str, torch.Tensor]:
     return load_file(training.export_path(folder / "exports", step))
 
 
@@ -85,7 +85,7 @@ def test_two_processes_end_with_the_weights_of_one(shared, alone, base):
     folder, names, _ = shared
     start = load_file(weight_files(base)[0])
     for name in names:
-        for step in (2, processes.STEPS):
+        for step in (2, ranks.STEPS):
             one, two = exported(alone / name, step), exported(folder / name, step)
             assert one.keys() == two.keys()
             for key in one:
@@ -98,7 +98,7 @@ def test_two_processes_end_with_the_weights_of_one(shared, alone, base):
 def test_two_processes_measure_what_one_measures(shared, alone):
     folder, names, _ = shared
     for name in names:
-        moments = probing.moments(processes.settings(**processes.SCENARIOS[name]))
+        moments = probing.moments(ranks.settings(**ranks.SCENARIOS[name]))
         places = [place / name / "measured" for place in (alone, folder)]
         one, two = (probing.gather_updates(place, "r", moments) for place in places)
         columns = ["step", "moment", "tensor", "frobenius_norm", "sigma_1"]
@@ -135,11 +135,11 @@ def arguments(folder: Path, base: Path) -> dict:
         split: str(folder / f"{split}.jsonl") for split in ("train", "held_out")
     }
     for path in problems.values():
-        write_jsonl(path, processes.PROBLEMS)
+        write_jsonl(path, ranks.PROBLEMS)
     schedule = {"max_steps": 300, "save_steps": 300, "export_steps": [300]}
     grpo = {"per_device_train_batch_size": 8, "num_generations": 8, "bf16": False}
     grpo |= {"learning_rate": 1e-3, "max_completion_length": 2, "beta": 0.0}
-    settings = processes.settings(schedule=schedule, grpo=grpo)
+    settings = ranks.settings(schedule=schedule, grpo=grpo)
     return {
         "run": "full-seed0",
         "model_folder": str(base),

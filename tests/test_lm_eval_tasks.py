@@ -18,7 +18,7 @@ from conftest import ROOT
 from rankone.benchmarks import BENCHMARKS
 from rankone.errors import UserError
 from rankone.files import write_jsonl
-from rankone.problems import is_correct
+from rankone.verifiers import correct
 
 TASKS = ROOT / "workflow" / "lm_eval_tasks"
 PROBLEMS = ("held_out", "shifted", "train_probe")
@@ -86,6 +86,7 @@ def data(tmp_path, monkeypatch):
     answers = ["46", "46", "46", "47"]
     problems = [
         {"id": f"p{i}", "prompt": f"1 + 1 = 2\n{i} + 4{6 - i} =", "answer": answer}
+        | {"verifier": "integer", "stop": ["\n"]}
         for i, answer in enumerate(answers)
     ]
     for name in PROBLEMS:
@@ -116,23 +117,23 @@ def evaluate(model: HFLM, names: list[str]) -> dict:
 
 
 def test_every_benchmark_and_problem_set_has_a_task():
-    names = {f"arithmetic_{name}" for name in PROBLEMS} | set(BENCHMARKS)
+    names = {f"problems_{name}" for name in PROBLEMS} | set(BENCHMARKS)
     assert set(tasks().all_subtasks) == names
 
 
-def test_arithmetic_tasks_count_exactly_the_right_answers(planted, data):
-    result = evaluate(planted, ["arithmetic_held_out"])
-    scores = [x["exact_match"] for x in result["samples"]["arithmetic_held_out"]]
+def test_problem_tasks_count_exactly_the_right_answers(planted, data):
+    result = evaluate(planted, ["problems_held_out"])
+    scores = [x["exact_match"] for x in result["samples"]["problems_held_out"]]
     assert scores == [1.0, 1.0, 1.0, 0.0]
-    assert result["results"]["arithmetic_held_out"]["exact_match,none"] == 0.75
+    assert result["results"]["problems_held_out"]["exact_match,none"] == 0.75
 
 
-def test_arithmetic_tasks_score_with_the_verifier_of_training(planted, data):
-    samples = evaluate(planted, ["arithmetic_shifted"])["samples"]["arithmetic_shifted"]
+def test_problem_tasks_score_with_the_verifier_of_training(planted, data):
+    samples = evaluate(planted, ["problems_shifted"])["samples"]["problems_shifted"]
     for sample in samples:
         (response,) = sample["filtered_resps"]
         assert response == "46"
-        assert sample["exact_match"] == is_correct(response, sample["doc"]["answer"])
+        assert [sample["exact_match"]] == correct([response], [sample["doc"]])
 
 
 def test_knowledge_group_is_the_unweighted_mean_accuracy(planted, data):
@@ -150,7 +151,7 @@ def test_mathematics_group_holds_both_kinds_of_task(planted, data):
     results = evaluate(planted, ["mathematics"])["results"]
     assert results["unit_conversion"]["acc,none"] == 0.75
     for name in PROBLEMS:
-        assert results[f"arithmetic_{name}"]["exact_match,none"] == 0.75
+        assert results[f"problems_{name}"]["exact_match,none"] == 0.75
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_mathematics_group_holds_both_kinds_of_task(planted, data):
     [
         ("wikidata_facts", "Which flies?"),
         ("science_questions", "Question: Which flies?\nAnswer:"),
-        ("arithmetic_held_out", "1 + 1 = 2\n0 + 46 ="),
+        ("problems_held_out", "1 + 1 = 2\n0 + 46 ="),
     ],
 )
 def test_prompts_reach_the_model_unchanged(data, task, prompt):
@@ -169,4 +170,4 @@ def test_prompts_reach_the_model_unchanged(data, task, prompt):
 def test_missing_data_are_named(data):
     (data / "problems/held_out.jsonl").unlink()
     with pytest.raises(UserError, match="held_out.jsonl: run the study's preparation"):
-        tasks().load(["arithmetic_held_out"])
+        tasks().load(["problems_held_out"])

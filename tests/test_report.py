@@ -60,7 +60,7 @@ def test_a_gain_is_reported_with_its_intervals(tmp_path):
 
 
 def test_no_gain_is_not_called_a_gain(tmp_path):
-    results = study(tmp_path, arithmetic_held_out=BASE_SCORES["arithmetic_held_out"])
+    results = study(tmp_path, problems_held_out=BASE_SCORES["problems_held_out"])
     sentence = report.gain_sentence(results)
     assert "no detectable difference" in sentence and "raised" not in sentence
     assert "undefined" in report.recovery_sentence(results)
@@ -68,7 +68,7 @@ def test_no_gain_is_not_called_a_gain(tmp_path):
 
 
 def test_a_loss_is_called_a_loss(tmp_path):
-    results = study(tmp_path, arithmetic_held_out=0.05)
+    results = study(tmp_path, problems_held_out=0.05)
     assert report.gain_sentence(results).startswith("RLVR lowered")
     assert "training lowered the score" in report.recovery_sentence(results)
 

@@ -70,7 +70,7 @@ def settings(folder, backend, **changes):
     knowledge = {"domain": "knowledge", "metric": "acc", "items": None}
     mathematics = {"domain": "mathematics", "metric": "exact_match", "items": None}
     return {
-        "benchmarks": {"weather": knowledge, "arithmetic_held_out": mathematics},
+        "benchmarks": {"weather": knowledge, "problems_held_out": mathematics},
         "evaluate": options | {"task_folders": [str(folder / "tasks")]},
         "others": "base",
         "seed": 3,

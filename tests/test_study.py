@@ -122,13 +122,29 @@ def test_more_triplets_than_are_stored_may_be_asked_for(config):
 
 
 def test_an_unknown_benchmark_is_refused(config):
-    config["benchmarks"]["arithmetic_heldout"] = {"domain": "mathematics"}
-    refused(config, "arithmetic_heldout is neither a task of Rankone .*held_out")
+    config["benchmarks"]["problems_heldout"] = {"domain": "mathematics"}
+    refused(config, "problems_heldout is no task of Rankone .*held_out.* needs `hub`")
 
 
 def test_a_benchmark_of_lm_eval_itself_is_accepted(config):
-    config["benchmarks"]["gsm8k"] = {"domain": "mathematics"}
+    config["benchmarks"]["gsm8k"] = {"domain": "mathematics", "hub": "openai/gsm8k"}
     study.check(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("gsm8k", "gsm8k"),
+        ("minerva_math500", "minerva_math"),
+        ("aime25", "aime"),
+        ("mmlu", "mmlu"),
+        ("arc_challenge", "arc"),
+        ("no_such_task", None),
+    ],
+)
+def test_a_task_of_lm_eval_is_found_by_its_name(name, folder):
+    found = study.lm_eval_folder(name)
+    assert (found.name if found else None) == folder
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def cell(table, run, step, variant, benchmark, domain="mathematics"):
 @pytest.mark.parametrize("run", ["full-seed0", "full-seed1", "all"])
 @pytest.mark.parametrize("variant", sorted(set(KEPT) - {"full"}))
 def test_recovery_is_the_planted_share(tables, run, variant):
-    row = cell(tables["recovery"], run, 4, variant, "arithmetic_held_out")
+    row = cell(tables["recovery"], run, 4, variant, "problems_held_out")
     assert row["recovery"] == pytest.approx(KEPT[variant])
     assert row["low"] < row["recovery"] < row["high"]
     assert row["gain"] == pytest.approx(0.4)
@@ -86,8 +86,8 @@ def test_base_has_its_own_rows_and_no_difference(tables):
 def test_training_table_starts_each_run_at_the_base(tables):
     table = tables["training"].set_index(["run", "quantity", "step"])["value"]
     for run in RUNS:
-        assert table[run, "arithmetic_held_out", 0] == pytest.approx(0.3)
-        assert table[run, "arithmetic_held_out", 2] == pytest.approx(0.5)
+        assert table[run, "problems_held_out", 0] == pytest.approx(0.3)
+        assert table[run, "problems_held_out", 2] == pytest.approx(0.5)
         assert table[run, "reward", 4] == pytest.approx(0.8)
 
 
@@ -127,7 +127,7 @@ def test_step_that_not_all_runs_have_is_not_pooled(evaluations):
 
 
 def test_benchmark_left_out_at_a_step_leaves_out_the_mean(evaluations):
-    change(evaluations[1], lambda t: t[t["benchmark"] != "arithmetic_shifted"])
+    change(evaluations[1], lambda t: t[t["benchmark"] != "problems_shifted"])
     table = score_tables(read_items(evaluations), 1, draws=200)["scores"]
     rows = table[(table["run"] == "full-seed0") & (table["step"] == 2)]
     assert set(rows.loc[rows["benchmark"] == "mean", "domain"]) == {"knowledge"}

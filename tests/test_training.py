@@ -60,7 +60,8 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):
 
 
 def test_the_reward_is_the_verifier():
-    assert training.reward([" 4\n", " 5"], ["4", "4"]) == [1.0, 0.0]
+    integers = ["integer"] * 2
+    assert training.reward([" 4\n", " 5"], ["4", "4"], integers) == [1.0, 0.0]
 
 
 def test_arguments_that_trl_refuses_are_explained(tmp_path):
@@ -106,7 +107,8 @@ def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
     grpo = {"per_device_train_batch_size": 8, "num_generations": 8, "bf16": False}
     grpo |= {"learning_rate": 1e-2, "max_completion_length": 3}
     schedule = {"max_steps": 2, "save_steps": 1, "export_steps": [2]}
-    problems = [{"prompt": f"{i} + 1 =", "answer": "2"} for i in range(4)]
+    kind = {"answer": "2", "verifier": "integer", "stop": ["\n"]}
+    problems = [{"prompt": f"{i} + 1 ="} | kind for i in range(4)]
     kept = []
     settings = {"schedule": schedule, "seed": 0, "intervention": None}
     settings["lora"] = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}

@@ -196,14 +196,14 @@ def test_every_variant_answers_the_items_of_the_base(done):
 
 
 def test_responses_are_kept_and_scored_by_the_verifier(done):
-    from rankone.problems import is_correct
+    from rankone.verifiers import leading_integer
 
     scores = pd.read_parquet(done / "results/evaluate/base/step-0.parquet")
-    scores = scores.query("benchmark == 'arithmetic_held_out'")
+    scores = scores.query("benchmark == 'problems_held_out'")
     rows = (done / "results/prepare/problems/held_out.jsonl").read_text().splitlines()
     answers = {row["id"]: row["answer"] for row in map(json.loads, rows)}
     for row in scores.itertuples():
-        assert row.score == is_correct(row.response, answers[row.item])
+        assert row.score == (leading_integer(row.response) == answers[row.item])
 
 
 def test_sampled_answers_are_judged_counted_and_likely_under_the_base(done):

@@ -111,9 +111,9 @@ def study(folder: Path) -> dict:
             "task_folders": [str(folder / "tasks")],
         },
         "benchmarks": {
-            "arithmetic_held_out": exact,
-            "arithmetic_shifted": exact,
-            "arithmetic_train_probe": exact,
+            "problems_held_out": exact,
+            "problems_shifted": exact,
+            "problems_train_probe": exact,
             "weather": {"domain": "knowledge", "metric": "acc"},
         },
         "sample": {

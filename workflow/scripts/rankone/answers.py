@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rankone import sharing
 from rankone.compute import autocast, device
-from rankone.generation import generate, stop_at_newline
-from rankone.problems import is_correct
+from rankone.generation import generate, stop_at
 from rankone.variants import random_generator
+from rankone.verifiers import correct
 
 # Tokens of a prompt, and those of an answer with the one that ends it.
 Answer = tuple[tuple[int, ...], tuple[int, ...]]
@@ -27,12 +27,14 @@ PASS_TOKENS = 512
 PLAIN = {"temperature": 1.0, "top_p": 1.0}
 
 
-def prepare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def prepare(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str]
+) -> None:
     """Put a model on the device and let it answer as it did in training."""
     model.to(device())
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    stop_at_newline(model, tokenizer)
+    stop_at(model, tokenizer, stop)
     if sharing.can_share(model):
         model.generate = sharing.prefill_once(model)
 
@@ -115,9 +117,12 @@ def judged(
     samples = len(answers) // len(problems)
     texts = tokenizer.batch_decode([a for _, a in answers], skip_special_tokens=True)
     keys = [(row, number) for row in problems for number in range(samples)]
+    right = correct(texts, [row for row, _ in keys])
     rows = [
-        (row["id"], number, text, is_correct(text, row["answer"]), len(tokens))
-        for (row, number), text, (_, tokens) in zip(keys, texts, answers, strict=True)
+        (row["id"], number, text, is_right, len(tokens))
+        for (row, number), text, is_right, (_, tokens) in zip(
+            keys, texts, right, answers, strict=True
+        )
     ]
     columns = ["problem", "sample", "response", "correct", "tokens"]
     return pd.DataFrame(rows, columns=columns)

@@ -21,7 +21,7 @@ from rankone.verdicts import Control, Kept, Verdict
 PRS, ALPHARL, RELEX = "arXiv 2605.06523", "arXiv 2510.00553", "arXiv 2605.21468"
 LINEARITY, LIMIT, PATH = "arXiv 2601.04537", "arXiv 2504.13837", "arXiv 2511.08567"
 CONTROLS = ("without_rank1", "shrunk", "random_rank1")
-HELD_OUT = ("mathematics", "arithmetic_held_out")
+HELD_OUT = ("mathematics", "problems_held_out")
 KNOWLEDGE = ("knowledge", MEAN)
 COLUMNS = [
     *("claim", "source", "statement", "estimator", "null", "subject"),

@@ -1,11 +1,14 @@
 """Benchmarks with lm-eval: one loaded model, tasks loaded once, item-level scores."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
+import datasets
 import pandas as pd
 import torch
 from lm_eval import evaluate
@@ -21,30 +24,89 @@ from rankone.errors import UserError
 from rankone.models import load_model
 from rankone.recipes import Recipe
 from rankone.sharing import can_share, group_rows, pack, predicted
-from rankone.study import TASKS, own_tasks
+from rankone.study import TASKS, lm_eval_folder
 from rankone.substitution import sources, substituted
 
 FEW_SHOT_SEED = 1234  # lm-eval's own default
 TaskDict = dict[str, dict[str, Task]]
 
 
-def load_tasks(names: list[str], folders: list[str], data: str | Path) -> TaskDict:
+@cache
+def scratch() -> tempfile.TemporaryDirectory:
+    """A folder for what datasets are read through; removed at the end of the job."""
+    return tempfile.TemporaryDirectory(prefix="rankone-")
+
+
+def load_tasks(
+    benchmarks: dict[str, dict], folders: list[str], data: str | Path
+) -> TaskDict:
     """The lm-eval tasks of each benchmark: several where it names a group.
 
-    `data` is the folder that Rankone's own tasks read. lm-eval's tasks are indexed only
-    if a name needs them.
+    `data` has what Rankone's own tasks read, and in `hub/` the data sets of lm-eval's
+    tasks. A benchmark may give `hub`, `shots` and `generation`; see config/README.md.
+    Nothing is read from the hub or left in the user's cache. Raises UserError for a
+    task that cannot be loaded.
     """
     os.environ["RANKONE_DATA"] = str(Path(data).resolve())
-    defaults = not set(names) <= own_tasks(folders)
-    include = [str(TASKS), *folders]
-    manager = TaskManager(include_path=include, include_defaults=defaults)
-    benchmarks = {name: manager.load([name])["tasks"] for name in names}
-    for tasks in benchmarks.values():
-        for task in tasks.values():
-            if task.get_config("num_fewshot") is None:
-                task.set_config(key="num_fewshot", value=0)
-            task.set_fewshot_seed(seed=FEW_SHOT_SEED)
-    return benchmarks
+    datasets.config.HF_DATASETS_CACHE = Path(scratch().name)
+    manager = task_manager(benchmarks, folders)
+    loaded = {}
+    for name, benchmark in benchmarks.items():
+        try:
+            loaded[name] = manager.load([task_spec(manager, name, benchmark, data)])
+        except (KeyError, ValueError, OSError, AssertionError, ImportError) as error:
+            raise UserError(
+                f"benchmarks.{name}: lm-eval cannot load it"
+                + (f" from {benchmark['hub']}" if "hub" in benchmark else "")
+                + f": {error}. Its own name, `hub` and `revision` must fit together "
+                "(`lm-eval ls tasks`)."
+            ) from error
+        for task in loaded[name]["tasks"].values():
+            set_up_task(name, task, benchmark)
+    return {name: found["tasks"] for name, found in loaded.items()}
+
+
+def task_manager(benchmarks: dict[str, dict], folders: list[str]) -> TaskManager:
+    """An index of the folders that the benchmarks need.
+
+    All of lm-eval's tasks, whose indexing takes a minute, only if one is in no folder
+    that its name leads to.
+    """
+    theirs = {lm_eval_folder(name) for name, b in benchmarks.items() if "hub" in b}
+    if defaults := None in theirs:
+        theirs = set()
+    include = [*map(str, theirs), str(TASKS), *folders]
+    return TaskManager(include_path=include, include_defaults=defaults)
+
+
+def task_spec(
+    manager: TaskManager, name: str, benchmark: dict, data: str | Path
+) -> str | dict:
+    """A benchmark as lm-eval loads it, with its downloaded data if it is of the hub."""
+    if "hub" not in benchmark:
+        return name
+    if name not in manager.all_tasks:
+        raise KeyError(f"there is no task {name}")
+    kind = "group" if name in manager.all_groups else "task"
+    folder = Path(data, "hub", "datasets", benchmark["hub"]).resolve()
+    return {"group": "study", "task": [{kind: name, "dataset_path": str(folder)}]}
+
+
+def set_up_task(name: str, task: Task, benchmark: dict) -> None:
+    """Apply a benchmark's settings to one of its tasks; UserError for its metric."""
+    metric = benchmark["metric"].partition(",")[0]
+    if metric not in task.aggregation():
+        raise UserError(
+            f"benchmarks.{name}: no metric {metric!r}; {task.config.task} has "
+            f"{', '.join(task.aggregation())}."
+        )
+    shots = benchmark.get("shots")
+    if shots is not None or task.get_config("num_fewshot") is None:
+        task.set_config(key="num_fewshot", value=shots or 0)
+    if task.OUTPUT_TYPE == "generate_until":
+        limits = benchmark.get("generation", {})
+        task.set_config(key="generation_kwargs", value=limits, update=True)
+    task.set_fewshot_seed(seed=FEW_SHOT_SEED)
 
 
 class SharedContextLM(HFLM):
@@ -136,11 +198,17 @@ def first_items(tasks: dict[str, Task], items: int | None) -> dict[str, list[int
 
 
 def item_rows(name: str, benchmark: dict, task: str, samples: list[dict]) -> list[dict]:
-    """One row per item of one task of a benchmark from lm-eval's logged samples."""
-    metric = benchmark["metric"]
-    if samples and metric not in samples[0]:
-        found = ", ".join(samples[0]["metrics"])
-        raise UserError(f"benchmarks.{name}: no metric {metric!r}; it has {found}.")
+    """One row per item of one task of a benchmark from lm-eval's logged samples.
+
+    The benchmark's `metric` may name a filter, as in `exact_match,flexible-extract`;
+    else the task's first one counts.
+    """
+    metric, _, kept = benchmark["metric"].partition(",")
+    filters = list(dict.fromkeys(sample["filter"] for sample in samples))
+    if kept and kept not in filters:
+        raise UserError(
+            f"benchmarks.{name}: no filter {kept!r}; it has {', '.join(filters)}."
+        )
     prefix = "" if task == name else f"{task}:"
     return [
         {
@@ -148,12 +216,22 @@ def item_rows(name: str, benchmark: dict, task: str, samples: list[dict]) -> lis
             "domain": benchmark["domain"],
             "metric": metric,
             "item": f"{prefix}{sample['doc'].get('id', sample['doc_id'])}",
-            "score": float(sample[metric]),
+            "score": item_score(name, metric, sample[metric]),
             "response": text_response(sample["filtered_resps"]),
         }
         for sample in sorted(samples, key=lambda sample: sample["doc_id"])
-        if sample["filter"] == samples[0]["filter"]
+        if sample["filter"] == (kept or filters[0])
     ]
+
+
+def item_score(name: str, metric: str, value: object) -> float:
+    """The score of an item; UserError where a metric gives several."""
+    if not isinstance(value, bool | int | float):
+        raise UserError(
+            f"benchmarks.{name}: {metric} is {value!r} for an item, but one number is "
+            "needed; choose a metric that scores items."
+        )
+    return float(value)
 
 
 def text_response(responses: list) -> str | None:
@@ -167,20 +245,36 @@ def run_benchmarks(
     """Item-level scores of the model that `lm` holds now.
 
     `benchmarks` gives `domain`, `metric` and `items` (the first so many; null for all).
-    All tasks go through the model together, so that batches are full. lm-eval's caches
-    stay off: they do not know that the weights changed.
+    Tasks go through the model together, so that batches are full: those with the
+    model's chat template, and those without. lm-eval's caches stay off: they do not
+    know that the weights changed.
     """
-    tasks, indices = {}, {}
-    for name, benchmark in benchmarks.items():
-        tasks |= loaded[name]
-        indices |= first_items(loaded[name], benchmark["items"])
-    result = evaluate(
-        lm, {"tasks": tasks, "groups": {}}, samples=indices, bootstrap_iters=0
-    )
+    samples: dict[str, list[dict]] = {}
+    for chat in (False, True):
+        chosen = {n: b for n, b in benchmarks.items() if b.get("chat", False) == chat}
+        if chosen:
+            samples |= run_tasks(lm, chosen, loaded, chat)
     rows = [
         row
         for name, benchmark in benchmarks.items()
         for task in loaded[name]
-        for row in item_rows(name, benchmark, task, result["samples"][task])
+        for row in item_rows(name, benchmark, task, samples[task])
     ]
     return pd.DataFrame(rows)
+
+
+def run_tasks(
+    lm: HFLM, benchmarks: dict[str, dict], loaded: TaskDict, chat: bool
+) -> dict[str, list[dict]]:
+    """lm-eval's logged samples of every task of some benchmarks."""
+    tasks, indices = {}, {}
+    for name, benchmark in benchmarks.items():
+        tasks |= loaded[name]
+        indices |= first_items(loaded[name], benchmark["items"])
+    return evaluate(
+        *(lm, {"tasks": tasks, "groups": {}}),
+        samples=indices,
+        bootstrap_iters=0,
+        apply_chat_template=chat,
+        fewshot_as_multiturn=chat,
+    )["samples"]

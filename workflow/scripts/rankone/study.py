@@ -7,10 +7,10 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from rankone import recipes
+from rankone import problems, recipes
 from rankone.errors import UserError
-from rankone.problems import make_splits
-from rankone.resources import FLOAT32_BYTES, parameters
+from rankone.problems import STOP
+from rankone.resources import FLOAT32_BYTES, completion_length, parameters
 from rankone.runs import expand
 
 GIGABYTE = 1e9
@@ -161,22 +161,32 @@ def own_tasks(folders: list[str]) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith("task: ")}
 
 
-def check_benchmarks(names: list[str], folders: list[str]) -> None:
-    """Raise UserError for a benchmark that is no task of Rankone, lm-eval or the user.
+def lm_eval_folder(name: str) -> Path | None:
+    """The folder of lm-eval's tasks that has a file of that name; None if none has.
 
-    lm-eval's own tasks are indexed only if a name is found nowhere else.
+    Their index of fifteen thousand files takes a minute to make.
+    """
+    root = Path(find_spec("lm_eval").origin).parent / "tasks"
+    for folder, _, files in os.walk(root):
+        for file in {f"{name}.yaml", f"_{name}.yaml"} & set(files):
+            lines = Path(folder, file).read_text("utf-8").splitlines()
+            if {f"task: {name}", f"group: {name}"} & set(lines):
+                return root / Path(folder).relative_to(root).parts[0]
+    return None
+
+
+def check_benchmarks(benchmarks: dict[str, dict], folders: list[str]) -> None:
+    """Raise UserError for a benchmark whose task or data is nowhere.
+
+    Tasks of lm-eval itself, with data from the hub, are loaded before any training.
     """
     ours = own_tasks(folders)
-    unknown = set(names) - ours
-    if unknown:
-        from lm_eval.tasks import TaskManager
-
-        unknown -= set(TaskManager().all_tasks)
+    unknown = {name for name, b in benchmarks.items() if "hub" not in b} - ours
     if unknown:
         raise UserError(
-            f"benchmarks: {', '.join(sorted(unknown))} is neither a task of Rankone "
-            f"({', '.join(sorted(ours))}) nor of lm-eval (`lm-eval ls tasks`); tasks "
-            "of your own are looked for in evaluate.task_folders."
+            f"benchmarks: {', '.join(sorted(unknown))} is no task of Rankone "
+            f"({', '.join(sorted(ours))}) or of evaluate.task_folders; a task of "
+            "lm-eval itself needs `hub` and `revision`, the repository of its data."
         )
 
 
@@ -284,15 +294,21 @@ def check(config: dict) -> None:
     check_arms(config)
     check_launch(config["launch"])
     check_batch(config["grpo"], config["launch"]["processes"])
-    check_benchmarks(list(config["benchmarks"]), config["evaluate"]["task_folders"])
+    check_benchmarks(config["benchmarks"], config["evaluate"]["task_folders"])
     for name in (*config["variants"], *config["sample"]["variants"]):
         recipes.parse(name)
     check_backend(config["evaluate"], config["variants"], config["others"])
     check_artefacts(config["artefacts"], config["others"])
-    make_splits(config["problems"])
+    problems.check(config["problems"])
     if path := config["model"].get("path"):
         check_model_folder(path)
     parameters(config["model"])
+
+
+def completion_limits(config: dict) -> dict:
+    """What ends a completion in training, in the words of lm-eval."""
+    stop = config["problems"]["stop"] if "datasets" in config["problems"] else [STOP]
+    return {"until": stop, "max_gen_toks": completion_length(config)}
 
 
 def disk_needed(config: dict) -> int:

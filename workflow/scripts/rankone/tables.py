@@ -33,7 +33,7 @@ FULL = "full"
 ALL_RUNS = "all"
 MEAN = "mean"
 GAIN_DOMAIN = "mathematics"
-TRAIN_PROBE = "arithmetic_train_probe"
+TRAIN_PROBE = "problems_train_probe"
 # Problems seen in training say nothing about a domain; they get rows of their own.
 OUTSIDE_MEAN = frozenset({TRAIN_PROBE})
 

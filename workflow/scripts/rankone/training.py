@@ -33,11 +33,11 @@ from rankone.checkpoints import export, index, weight_files
 from rankone.compute import has_bfloat16
 from rankone.errors import UserError
 from rankone.files import digest, read_jsonl, replacing
-from rankone.generation import stop_at_newline
+from rankone.generation import stop_at
 from rankone.jobs import time_left
 from rankone.models import load_model
-from rankone.problems import is_correct
 from rankone.updates import MODULES, read_update
+from rankone.verifiers import correct
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +95,14 @@ def lora_config(lora: dict) -> LoraConfig:
         raise UserError(f"lora: peft.LoraConfig refuses this: {error}") from error
 
 
-def reward(completions: list[str], answer: list[str], **_: object) -> list[float]:
-    """The verifier as a reward: 1 for the exact answer, else 0."""
-    return [float(is_correct(c, a)) for c, a in zip(completions, answer, strict=True)]
+def reward(
+    completions: list[str], answer: list[str], verifier: list[str], **_: object
+) -> list[float]:
+    """The problems' verifier as a reward: 1 for a right answer, else 0."""
+    problems = [
+        {"answer": a, "verifier": v} for a, v in zip(answer, verifier, strict=True)
+    ]
+    return [float(right) for right in correct(completions, problems)]
 
 
 class EpochSampler(RepeatSampler):
@@ -363,11 +368,11 @@ def train(
     `settings` has `schedule`, `lora`, `intervention`, `probes` and `seed`.
     """
     state, lora = Path(args.output_dir), settings["lora"]
-    stop_at_newline(model, tokenizer)
+    stop_at(model, tokenizer, problems["train"][0]["stop"])
     if args.use_vllm:  # it knows the end tokens of the model's folder alone
         ends = {"stop_token_ids": model.generation_config.eos_token_id}
         args.generation_kwargs = ends | (args.generation_kwargs or {})
-    columns = ("prompt", "answer")
+    columns = ("prompt", "answer", "verifier")
     rows = [{column: row[column] for column in columns} for row in problems["train"]]
     trainer = Trainer(
         model=model,

@@ -1,6 +1,6 @@
 """A training that one process or several carry out alike, for tests/test_launch.py.
 
-    accelerate launch ... tests/processes.py SCENARIO FOLDER BASE
+    accelerate launch ... tests/ranks.py SCENARIO FOLDER BASE
 
 TRL draws other completions in every process, on purpose. Here they are given by the
 step and by their place in the whole batch, and everything else is as in a real run.
