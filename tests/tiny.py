@@ -12,9 +12,9 @@ CHARACTERS = "0123456789+-*= \nabcdefghijklmnopqrstuvwxyz"
 SPECIAL = ["<pad>", "<eos>", "<unk>"]
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character."""
-    vocabulary = {text: i for i, text in enumerate([*SPECIAL, *CHARACTERS])}
+def make_tokenizer(more: str = "") -> PreTrainedTokenizerFast:
+    """One token a character, of the usual ones and `more`."""
+    vocabulary = {text: i for i, text in enumerate([*SPECIAL, *CHARACTERS, *more])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     core.decoder = decoders.Fuse()
@@ -27,11 +27,11 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(seed: int = 0) -> LlamaForCausalLM:
+def make_model(seed: int = 0, more: str = "") -> LlamaForCausalLM:
     """A Llama of two layers with tied embeddings, about 25,000 parameters."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(SPECIAL) + len(CHARACTERS),
+        vocab_size=len(SPECIAL) + len(CHARACTERS) + len(more),
         hidden_size=32,
         intermediate_size=48,
         num_hidden_layers=2,
