@@ -24,7 +24,7 @@ def job(log: str | Path, level: int = logging.INFO, mode: str = "w") -> Iterator
         handlers=[logging.FileHandler(log, mode=mode), logging.StreamHandler()],
         force=True,
     )
-    for library in ("accelerate", "datasets", "fontTools", "httpx", "lm_eval"):
+    for library in ("accelerate", "datasets", "fontTools", "httpx2", "lm_eval"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
