@@ -20,7 +20,9 @@ from rankone import training
 from tiny import make_model, make_tokenizer
 
 PROBLEMS = [
-    {"id": str(i), "prompt": f"{i} + 1 =", "answer": f"{i + 1}"} for i in range(6)
+    {"id": str(i), "prompt": f"{i} + 1 =", "answer": f"{i + 1}"}
+    | {"verifier": "integer", "stop": ["\n"]}
+    for i in range(6)
 ]
 BATCH = 16
 STEPS = 4

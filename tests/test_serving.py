@@ -60,7 +60,11 @@ def step(tmp_path_factory):
     paths = save_step(folder)
     tiny.save_task(folder / "tasks")
     (folder / "data" / "problems").mkdir(parents=True)
-    rows = [{"id": i, "prompt": f"{i} + 1 =", "answer": f"{i + 1}"} for i in range(5)]
+    rows = [
+        {"id": i, "prompt": f"{i} + 1 =", "answer": f"{i + 1}"}
+        | {"verifier": "integer", "stop": ["\n"]}
+        for i in range(5)
+    ]
     write_jsonl(folder / "data" / "problems" / "held_out.jsonl", rows)
     return folder, paths
 
