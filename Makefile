@@ -1,5 +1,5 @@
 # `make study` runs the main job, `make test` the tests; both set up .venv first.
-.PHONY: study test lint bench calibrate clean
+.PHONY: study test test-cluster lint bench calibrate clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -13,6 +13,11 @@ study: $(VENV)
 
 test: $(VENV)
 	$(BIN)/python -m pytest
+
+# On a real SLURM that is installed and started for it; Debian or Ubuntu, as root.
+test-cluster: $(VENV)
+	tests/cluster/slurm.sh start
+	$(BIN)/python -m pytest -m cluster; status=$$?; tests/cluster/slurm.sh stop; exit $$status
 
 lint: $(VENV)
 	$(BIN)/ruff check

@@ -39,6 +39,7 @@ rule all:
 
 
 onstart:
+    refuse(own_folder)
     refuse(check_pinned)
     refuse(check_room)
     print(plan())

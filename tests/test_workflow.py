@@ -23,8 +23,9 @@ STEPS = [4, 8]
 
 def command(folder: Path, *arguments: str) -> list[str]:
     config = ["--configfile", str(folder / "config.yaml"), "--replace-workflow-config"]
-    place = ["--directory", str(folder), "--cores", "2", "--rerun-incomplete"]
-    return [*SNAKEMAKE, *config, *place, *arguments]
+    place = ["--directory", str(folder), "--cores", "2"]
+    profile = ["--profile", str(ROOT / "profiles" / "local")]
+    return [*SNAKEMAKE, *config, *place, *profile, *arguments]
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -266,8 +267,11 @@ def test_trainer_state_is_cleared_once_published(done):
     assert not list((done / "state/full-seed0").glob("checkpoint-*"))
 
 
-def kill_during_training(folder: Path, after: int, number: int) -> None:
-    """Start training; kill its whole process group once `after` steps are saved."""
+def kill_during_training(folder: Path, after: int, number: int, kill=os.killpg) -> None:
+    """Start training; once `after` steps are saved kill all of it, or what `kill` does.
+
+    `kill` takes the id of Snakemake's process, which leads a group, and a signal.
+    """
     target = "results/train/full-seed0/metrics.tsv"
     run = subprocess.Popen(
         command(folder, target),
@@ -280,7 +284,7 @@ def kill_during_training(folder: Path, after: int, number: int) -> None:
     while not saved.exists() and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert saved.exists(), "training ended before it could be killed"
-    os.killpg(run.pid, number)
+    kill(run.pid, number)
     run.wait()
 
 
@@ -288,7 +292,6 @@ def test_a_killed_training_ends_with_the_same_weights(done, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.study(done)))
     kill_during_training(tmp_path, 1, signal.SIGKILL)
     assert not (tmp_path / "results/train/full-seed0/metrics.tsv").exists()
-    subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
     run = snakemake(tmp_path, "results/train/full-seed0/metrics.tsv")
     assert run.returncode == 0, output(run)[-3000:]
     assert "going on from checkpoint-" in output(run)
@@ -306,9 +309,27 @@ def test_a_terminated_training_saves_says_so_and_goes_on(done, tmp_path):
     log = (tmp_path / "logs/train/full-seed0.log").read_text()
     assert "stopped by a signal at step" in log
     assert not (tmp_path / "results/train/full-seed0/metrics.tsv").exists()
-    subprocess.run(command(tmp_path, "--unlock"), capture_output=True)
     run = snakemake(tmp_path, "results/train/full-seed0/metrics.tsv")
     assert run.returncode == 0, output(run)[-3000:]
     assert "going on from checkpoint-" in output(run)
     metrics = pd.read_csv(tmp_path / "results/train/full-seed0/metrics.tsv", sep="\t")
     assert metrics["step"].tolist() == list(range(1, 101))
+
+
+def test_a_training_that_a_killed_snakemake_left_is_waited_for(done, tmp_path):
+    schedule = {"max_steps": 100, "export_steps": [100], "save_steps": 1}
+    study = tiny.study(done) | {"schedule": schedule}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
+    kill_during_training(tmp_path, 1, signal.SIGKILL, os.kill)
+    left = json.loads((tmp_path / "state/full-seed0.lease").read_text())["pid"]
+    os.kill(left, signal.SIGSTOP)
+    metrics = "results/train/full-seed0/metrics.tsv"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    run = subprocess.Popen(command(tmp_path, metrics), **pipes)
+    said = f"The state of run full-seed0 is in use by process {left} on"
+    assert any(said in line for line in run.stdout)
+    os.kill(left, signal.SIGCONT)
+    text, _ = run.communicate(timeout=300)
+    assert run.returncode == 0 and "step 100 of 100" not in text, text[-3000:]
+    table = pd.read_csv(tmp_path / metrics, sep="\t")
+    assert table["step"].tolist() == list(range(1, 101))

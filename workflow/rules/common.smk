@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,7 +16,9 @@ sys.path.insert(0, str(SCRIPTS))
 from rankone import resources
 from rankone.errors import UserError
 from rankone.hub import assets, check_pinned
+from rankone.leases import hold
 from rankone.runs import expand
+from rankone.slurm import end_orphans
 from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
 from rankone.study import (
     STATE_COPIES,
@@ -44,6 +47,8 @@ HUB = assets(config)
 # the rule that downloads alone (rankone.hub).
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+# GPUs are counted without touching them: a job chooses its own first.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 RUNS = expand(config["arms"])
 STEPS = sorted(config["schedule"]["export_steps"])
@@ -279,6 +284,18 @@ def plan():
         f"{resources.summary(COSTS, workload(), TOTALS)}"
         "Logs: logs/. Stop with Ctrl-C; the same command goes on."
     )
+
+
+def own_folder(config):
+    """Keep other Snakemakes out of the folder, and end jobs that a killed one left."""
+    held = ExitStack()
+    held.enter_context(
+        hold(".snakemake/rankone.lease", f"The folder {Path.cwd()}", wait=False)
+    )
+    atexit.register(held.close)
+    prefix = getattr(workflow.executor_settings, "jobname_prefix", None)
+    if prefix:
+        end_orphans(Path(workflow.workdir_init), prefix)
 
 
 def print_after_dry_run():

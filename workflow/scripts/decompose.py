@@ -9,7 +9,7 @@ import torch
 
 from rankone import updates
 from rankone.checkpoints import check_match, index, metadata, weight_files
-from rankone.compute import device, set_up
+from rankone.compute import device, own_gpus, set_up
 from rankone.factors import save_factors
 from rankone.files import replacing
 from rankone.jobs import job
@@ -64,7 +64,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake.log[0]), own_gpus(snakemake.resources.get("gpu", 0)):
         set_up(snakemake.threads)
         main(
             snakemake.wildcards.run,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rankone import evaluation, serving
 from rankone.checkpoints import index, weight_files
-from rankone.compute import dtype, set_up
+from rankone.compute import dtype, own_gpus, set_up
 from rankone.files import replacing
 from rankone.jobs import job, time_left
 from rankone.substitution import chosen
@@ -63,7 +63,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake.log[0]), own_gpus(snakemake.resources.get("gpu", 1)):
         set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.wildcards.run,

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from rankone import answers
 from rankone.checkpoints import weight_files
-from rankone.compute import set_up
+from rankone.compute import own_gpus, set_up
 from rankone.files import read_jsonl, replacing
 from rankone.jobs import job, time_left
 from rankone.models import load_model
@@ -66,7 +66,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake.log[0]), own_gpus(snakemake.resources.get("gpu", 1)):
         set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.wildcards.run,

@@ -17,10 +17,11 @@ from rankone import (
     verifiers,
 )
 from rankone.checkpoints import weight_files, weights_hash
-from rankone.compute import set_up
+from rankone.compute import own_gpus, set_up
 from rankone.factors import save_directions
 from rankone.files import digest, sha256
 from rankone.jobs import job
+from rankone.leases import hold
 from rankone.study import STATE_COPIES, check_disk
 
 if TYPE_CHECKING:
@@ -87,12 +88,17 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    run, state = snakemake.wildcards.run, snakemake.params.state
+    with (
+        job(snakemake.log[0]),
+        hold(f"{state}.lease", f"The state of run {run}"),
+        own_gpus(snakemake.resources.get("gpu", 1)),
+    ):
         set_up(snakemake.threads, keep_memory=True)
         main(
-            *(snakemake.wildcards.run, snakemake.input.model),
+            *(run, snakemake.input.model),
             {split: snakemake.input[split] for split in snakemake.params.splits},
-            *(snakemake.params.settings, snakemake.params.state),
+            *(snakemake.params.settings, state),
             {name: snakemake.output[name] for name in TABLES},
             snakemake.output.directions,
             dict(

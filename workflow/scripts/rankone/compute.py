@@ -2,8 +2,12 @@
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+
+from rankone.gpus import leased
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 
@@ -20,6 +24,15 @@ def set_up(threads: int, keep_memory: bool = False) -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+@contextmanager
+def own_gpus(wanted: int) -> Iterator[None]:
+    """Let the job see `wanted` GPUs that no other job has, where there are GPUs."""
+    if torch.cuda.is_initialized():
+        raise RuntimeError("CUDA was used before its devices were chosen.")
+    with leased(wanted, torch.cuda.device_count()):
+        yield
 
 
 def device() -> torch.device:
