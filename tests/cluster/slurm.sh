@@ -128,10 +128,19 @@ start() {
 
 stop() {
   ours || die "$ETC/slurm.conf is not of this test cluster; nothing was stopped."
+  # A job outlives its daemons.
+  if alive slurmctld; then
+    scancel --user="$(id -un)"
+    wait_for 60 no_jobs || die "jobs do not end: $(squeue --noheader)."
+  fi
   for node in "${NODES[@]}"; do end "slurmd-$node"; done
   end slurmctld
   end munged
   rm -rf "$HOME_DIR" "$ETC/slurm.conf" "$ETC/gres.conf"
+}
+
+no_jobs() {
+  [ -z "$(squeue --noheader)" ]
 }
 
 end() { # DAEMON

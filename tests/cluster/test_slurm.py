@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import tiny
 from conftest import ROOT
+from rankone import leases
 
 pytestmark = pytest.mark.cluster
 # What a user writes into the lines marked SITE.
@@ -41,10 +42,12 @@ def save(folder: Path, steps: int = STEPS) -> None:
         analyze={"draws": 200, "parts": []},
     )
     text = (ROOT / "profiles" / "slurm" / "profile.yaml").read_text()
-    text = re.sub(r"(\w+)(?=\s+# SITE)", lambda found: SITE[found[0]], text)
+    text = re.sub(
+        r"(\w+)(?=\s+# SITE)", lambda found: SITE.get(found[0], found[0]), text
+    )
     profile = yaml.safe_load(text)
     for rule, resources in ASKED.items():
-        profile["set-resources"].setdefault(rule, {}).update(resources)
+        profile.setdefault("set-resources", {}).setdefault(rule, {}).update(resources)
     (folder / "slurm").mkdir()
     (folder / "slurm" / "profile.yaml").write_text(yaml.safe_dump(profile))
 
@@ -182,6 +185,17 @@ def test_after_a_killed_snakemake_the_same_command_goes_on(study, tmp_path):
     metrics = pd.read_csv(tmp_path / METRICS, sep="\t")
     assert metrics["step"].tolist() == list(range(1, STEPS + 1))
     assert same(weights(tmp_path), weights(study))
+
+
+def test_a_lease_of_another_host_is_held_until_its_job_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "SECONDS", 0.5)
+    submit = ["sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 3"]
+    job = subprocess.check_output(submit, text=True).strip()
+    path = tmp_path / "run.lease"
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "job": job}))
+    with leases.hold(path, "it"):
+        state = ["squeue", "--states=all", "--noheader", f"--jobs={job}", "--format=%T"]
+        assert subprocess.check_output(state, text=True).strip() == "COMPLETED"
 
 
 @pytest.mark.skipif("RANKONE_SLOW" not in os.environ, reason="set RANKONE_SLOW=1")
