@@ -16,8 +16,8 @@ test: $(VENV)
 
 # On a real SLURM that is installed and started for it; Debian or Ubuntu, as root.
 test-cluster: $(VENV)
-	tests/cluster/slurm.sh start
-	$(BIN)/python -m pytest -m cluster; status=$$?; tests/cluster/slurm.sh stop; exit $$status
+	tests/cluster/slurm.sh start && $(BIN)/python -m pytest -m cluster tests/cluster; \
+	status=$$?; tests/cluster/slurm.sh stop; exit $$status
 
 lint: $(VENV)
 	$(BIN)/ruff check
