@@ -19,6 +19,7 @@ resource_scopes:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/import.smk"
 include: "workflow/rules/decompose.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/sample.smk"
@@ -36,6 +37,7 @@ rule all:
     input:
         "results/report.html",
         ARTEFACTS,
+        RELEASED,
 
 
 onstart:

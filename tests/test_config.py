@@ -63,6 +63,14 @@ def test_the_size_of_a_model_is_given_for_a_hub_model_alone():
     assert errors(embedded() | {"model": local})
 
 
+def test_an_import_has_steps_and_may_stand_without_a_schedule():
+    alone = embedded() | {"arms": {"a": {"import": {"steps": {10: "folder"}}}}}
+    del alone["schedule"]
+    assert not errors(alone)
+    assert errors(embedded() | {"arms": {"a": {"import": {}}}})
+    assert errors(embedded() | {"arms": {"a": {"import": {"steps": {}}}}})
+
+
 def test_the_full_update_must_be_evaluated():
     assert errors(embedded() | {"variants": ["rank1"]})
 

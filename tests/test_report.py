@@ -17,6 +17,7 @@ from report import main
 from synthetic import BASE_SCORES, FULL_SCORES, KEPT, claims_rows, write_tables
 
 TEXTS = ROOT / "workflow" / "report"
+RUNS = ["full-seed0", "full-seed1"], []
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def page(tables):
     provenance = folder / "provenance.json"
     provenance.write_text(json.dumps({"config": {"hash": "<abc>"}, "seeds": [0, 1]}))
     outputs = folder / "r.html", folder / "headline.txt"
-    main(tables, tables / "claims.tsv", figures, provenance, TEXTS, *outputs)
+    main(tables, tables / "claims.tsv", figures, provenance, TEXTS, RUNS, *outputs)
     return (folder / "r.html").read_text()
 
 
@@ -101,10 +102,10 @@ def test_knowledge_is_worded_by_its_interval(tmp_path, score, words):
 
 
 def test_headline_has_a_row_for_every_variant_in_plain_ascii_columns(tables):
-    lines = report.headline(tables).splitlines()
+    lines = report.headline(tables, RUNS).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("variant"))
     assert len(lines[start + 2 : start + 3 + len(KEPT)]) == len(KEPT) + 1
-    assert report.NBSP not in report.headline(tables)
+    assert report.NBSP not in report.headline(tables, RUNS)
     column = lines[start].index("gain kept")
     assert lines[start + 2][column:].startswith("0 %")
     assert lines[start + 3][column:].startswith("100 %")
@@ -126,6 +127,22 @@ def test_page_leads_with_the_result_and_shows_all_sections(page, tables):
     assert page.count("<img") == 2 and 'alt="Share of the full update' in page
 
 
+def test_imported_runs_are_named_with_what_is_not_known_of_them():
+    assert report.imported_sentence((["a-seed0"], [])) == ""
+    mixed = report.imported_sentence((["a-seed0"], ["b-seed0"]))
+    assert mixed.startswith("b-seed0 was imported: what only a training shows")
+    assert report.imported_sentence(([], ["b-seed0"])).startswith("All runs were")
+
+
+def test_a_study_without_trained_runs_has_a_headline_without_their_tables(
+    tables, tmp_path
+):
+    for name in ("scores", "differences", "recovery"):
+        shutil.copy(tables / f"{name}.tsv", tmp_path)
+    text = report.headline(tmp_path, ([], RUNS[0]))
+    assert "All runs were imported" in text and "overfitting" not in text
+
+
 def test_figures_say_their_sample_sizes(page):
     sizes = "two runs; 200 held-out items, 200 shifted items, 400 knowledge items."
     assert page.count(sizes) == 2
@@ -137,7 +154,7 @@ def test_page_shows_provenance_and_escapes_it(page):
 
 def test_headline_file_is_the_headline(page, tables):
     text = (tables.parent / "headline.txt").read_text()
-    assert text == report.headline(tables)
+    assert text == report.headline(tables, RUNS)
 
 
 @pytest.mark.parametrize("name", [*FIGURES, "workflow"])
@@ -166,7 +183,7 @@ def test_study_without_rank_1_or_knowledge_still_has_a_headline(tables, tmp_path
         write_table(table[keep], tmp_path / f"{name}.tsv")
     for name in report.ARM_TABLES:
         shutil.copy(tables / f"{name}.tsv", tmp_path)
-    text = report.headline(tmp_path)
+    text = report.headline(tmp_path, RUNS)
     assert (
         "RLVR raised" in text and "rank-1" not in text and "knowledge rose" not in text
     )

@@ -9,7 +9,9 @@ import yaml
 import tiny
 from conftest import ROOT
 from rankone import study
+from rankone.config_files import check_keys
 from rankone.errors import UserError
+from test_imports import rewrite, save_adapter, save_trained
 
 INTERVENTION = {"reference": "base", "others": "keep", "optimizer_state": "keep"}
 INTERVENTION |= {"from_step": 1, "to_step": None}
@@ -177,9 +179,98 @@ def test_a_disk_that_is_too_full_is_refused(tmp_path):
 def test_a_study_needs_room_for_base_exports_merged_models_and_state():
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     model = 134_515_008 * 4
-    config["artefacts"] = {"models": ["rank1"]}
-    exports = 3 * (len(config["schedule"]["export_steps"]) + 1)
-    assert study.disk_needed(config) == model * (1 + exports + study.STATE_COPIES)
+    config |= {"artefacts": {"models": ["rank1"]}, "checkpoints": "keep"}
+    steps = len(config["schedule"]["export_steps"])
+    durable = model * (1 + 3 * (steps + 1))
+    assert study.disk_needed(config) == (durable + model * study.STATE_COPIES, durable)
+    less = model * (1 + 3 * (steps * study.DECOMPOSED + 1))
+    config["checkpoints"] = "temp"
+    assert study.disk_needed(config) == (
+        round(less + model * (study.STATE_COPIES + steps)),
+        round(less),
+    )
+
+
+def test_an_imported_adapter_needs_room_for_its_factors_alone(config, tmp_path):
+    save_adapter(tmp_path / "adapter", base="model")
+    config["artefacts"]["models"], config["checkpoints"] = [], "keep"
+    config["arms"] = {"given": {"import": {"steps": {4: str(tmp_path / "adapter")}}}}
+    stored = (tmp_path / "model" / "model.safetensors").stat().st_size
+    factors = 4 * 3 * 2 * (32 + 32 + 48 + 32)
+    assert study.disk_needed(config) == (2 * stored + factors,) * 2
+
+
+@pytest.fixture
+def steps(config, tmp_path):
+    """The steps of an imported arm beside the trained ones; one checkpoint is there."""
+    save_trained(tmp_path / "given")
+    steps = {4: str(tmp_path / "given")}
+    config["arms"]["given"] = {"import": {"steps": steps}}
+    return steps
+
+
+def test_an_import_beside_trained_arms_is_accepted(config, steps):
+    study.check(config)
+
+
+def test_a_study_that_only_imports_needs_no_schedule(config, steps):
+    config["arms"] = {"given": config["arms"]["given"]}
+    del config["schedule"]
+    study.check(config)
+
+
+def test_a_trained_arm_needs_a_schedule(config, steps):
+    del config["schedule"]
+    refused(config, "schedule is missing, but full, prs is trained here")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("nowhere", "arms.given.import, step 8: nowhere is not a folder"),
+        ("given", r"step 8 of given-seed0: .*given is given for step 4 .*, too"),
+        ("tasks", "tasks has no config.json"),
+        ("other", "step 8: .*other has another architecture .*norm.weight is missing"),
+    ],
+)
+def test_an_import_that_is_not_there_or_does_not_fit_is_refused(
+    config, steps, tmp_path, source, sentence
+):
+    save_trained(tmp_path / "other")
+    rewrite(
+        tmp_path / "other", lambda t: {n: v for n, v in t.items() if "norm" not in n}
+    )
+    steps[8] = str(tmp_path / source) if source != "nowhere" else source
+    refused(config, sentence)
+
+
+def test_two_seeds_need_two_trajectories(config, steps, tmp_path):
+    config["arms"]["given"]["seeds"] = [1, 2]
+    refused(config, "given is given for step 4 of given-seed1, too; .*{seed}")
+    for seed in (1, 2):
+        save_trained(tmp_path / f"run-{seed}", seed=seed)
+    steps[4] = str(tmp_path / "run-{seed}")
+    study.check(config)
+
+
+def test_an_import_cannot_have_an_intervention(config, steps):
+    config["arms"]["prs"]["import"] = {"steps": steps}
+    refused(config, "arms.prs has an import and an intervention")
+
+
+def test_interventions_are_compared_with_a_trained_arm(config, steps):
+    arms = config["arms"]
+    config["arms"] = {"given": arms.pop("given"), **arms}
+    refused(config, "the first one, given, is imported, but prs is compared with")
+
+
+def test_a_step_given_twice_in_a_file_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("arms:\n  a: {import: {steps: {10: x, 20: y}}}\n")
+    check_keys(path)
+    path.write_text("arms:\n  a: {import: {steps: {10: x, 10: y}}}\n")
+    with pytest.raises(UserError, match="config.yaml: 10 is given twice, after line 2"):
+        check_keys(path)
 
 
 def test_hard_links_count_once(tmp_path):

@@ -236,6 +236,27 @@ def test_the_report_is_one_page_without_outside_parts(done):
         assert (done / f"results/figures/{figure}.pdf").stat().st_size > 1000
 
 
+def test_temporary_checkpoints_give_the_same_tables_and_leave_no_bytes(done, tmp_path):
+    study = tiny.study(done) | {"checkpoints": "temp"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
+    shutil.copytree(done / "state", tmp_path / "state")
+    first = "results/decompose/full-seed0/step-8.factors.safetensors"
+    assert snakemake(tmp_path, first).returncode == 0
+    # Nothing else was asked for: the file is gone, and training would be lost with it.
+    exported = tmp_path / "results/train/full-seed0/checkpoints/step-8.safetensors"
+    assert not exported.exists()
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, output(run)[-5000:]
+    assert "step 1 of 8" not in (tmp_path / "logs/train/full-seed0.log").read_text()
+    assert not list(tmp_path.glob("results/train/*/checkpoints/*"))
+    assert not list(tmp_path.glob("state/*/exports"))
+    for table in (done / "results/tables").glob("*.tsv"):
+        assert (
+            tmp_path / "results/tables" / table.name
+        ).read_text() == table.read_text()
+    assert "Nothing to be done" in output(snakemake(tmp_path))
+
+
 def test_a_second_run_does_nothing_and_says_so(done):
     assert "Nothing to be done" in output(snakemake(done))
 

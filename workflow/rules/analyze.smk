@@ -11,9 +11,9 @@ RECIPES = {name: recipe(arm) for name, arm in config["arms"].items()}
 
 rule analyze:
     input:
-        metrics=collect("results/train/{run}/metrics.tsv", run=RUNS),
-        probes=collect("results/train/{run}/probes.parquet", run=RUNS),
-        updates=collect("results/train/{run}/updates.parquet", run=RUNS),
+        metrics=collect("results/train/{run}/metrics.tsv", run=TRAINED),
+        probes=collect("results/train/{run}/probes.parquet", run=TRAINED),
+        updates=collect("results/train/{run}/updates.parquet", run=TRAINED),
         matrices=examined("results/decompose/{run}/step-{step}.matrices.parquet"),
         spectra=examined("results/decompose/{run}/step-{step}.spectra.parquet"),
         evaluations=[

@@ -14,7 +14,7 @@ ARTEFACT_SETTINGS = {
 }
 # What the study asks for: at the last exported step of every run.
 ARTEFACTS = [
-    f"results/{kind}/{run}/step-{STEPS[-1]}/{variant}"
+    f"results/{kind}/{run}/step-{STEPS[run][-1]}/{variant}"
     for kind in ("adapters", "models")
     for variant in config["artefacts"][kind]
     for run in RUNS

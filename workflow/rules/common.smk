@@ -14,14 +14,16 @@ SCRIPTS = Path(workflow.current_basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from rankone import resources
+from rankone.config_files import check_keys
 from rankone.errors import UserError
 from rankone.hub import assets, check_pinned
+from rankone.imports import hub, weight_files
 from rankone.leases import hold
 from rankone.runs import expand
 from rankone.slurm import end_orphans
 from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
 from rankone.study import (
-    STATE_COPIES,
+    GIGABYTE,
     check,
     check_room,
     completion_limits,
@@ -32,14 +34,16 @@ from rankone.study import (
 validate(config, "../schemas/config.schema.yaml")
 
 
-def refuse(test):
+def refuse(test, subject=config):
     """Apply a test to the config; its UserError ends Snakemake with that sentence."""
     try:
-        test(config)
+        test(subject)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
+for file in workflow.configfiles:
+    refuse(check_keys, file)
 refuse(check)
 HUB = assets(config)
 
@@ -50,19 +54,28 @@ os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 # GPUs are counted without touching them: a job chooses its own first.
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
-RUNS = expand(config["arms"])
-STEPS = sorted(config["schedule"]["export_steps"])
-# Every exported step of a run without an intervention, the last one of the others.
+RUNS = expand(config)
+STEPS = {run: settings["steps"] for run, settings in RUNS.items()}
+TRAINED = [run for run, settings in RUNS.items() if settings["sources"] is None]
+IMPORTED = [run for run in RUNS if run not in TRAINED]
+# The steps of every run that is trained here.
+EXPORTED = STEPS[TRAINED[0]] if TRAINED else []
+RELEASED = [
+    f"results/train/{run}/released"
+    for run in TRAINED
+    if config["checkpoints"] == "temp"
+]
+# Every step of a run without an intervention, the last one of the others.
 EXAMINED = [
     (run, step)
     for run, settings in RUNS.items()
-    for step in (STEPS[-1:] if settings["intervention"] else STEPS)
+    for step in (STEPS[run][-1:] if settings["intervention"] else STEPS[run])
 ]
 # Runs without an intervention, whose whole spectra are analysed.
 PLAIN = [run for run, settings in RUNS.items() if not settings["intervention"]]
 GEOMETRY_TABLES = ["tails", "fits", "anatomy", "overlap"]
 # Where answers are sampled: the base, and the last exported step of every run.
-SAMPLED = [("base", 0), *((run, STEPS[-1]) for run in RUNS)]
+SAMPLED = [("base", 0), *((run, STEPS[run][-1]) for run in RUNS)]
 PROBED = list(dict.fromkeys(["train", *config["probes"]["splits"]]))
 SPLITS = ["train", "train_probe", "held_out", "shifted"]
 # Benchmarks of lm-eval itself, with data from the hub.
@@ -70,9 +83,11 @@ OUTSIDE = {name: b for name, b in config["benchmarks"].items() if "hub" in b}
 # No GPU is asked for before they have been downloaded and loaded once.
 READY = {"ready": ancient("results/prepare/benchmarks.tsv")} if OUTSIDE else {}
 CHOICE = [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
+# What only training gives.
+TRAINING_TABLES = ["training", "probes", "overfitting", "substitutions"]
 TABLES = [
-    *("training", "scores", "differences", "recovery", "matrices"),
-    *("probes", "overfitting", "substitutions"),
+    *("scores", "differences", "recovery", "matrices"),
+    *(TRAINING_TABLES if TRAINED else []),
 ]
 SAMPLE_TABLES = [
     *("pass_at_k", "pass_null", "efficiency", "solvable", "perplexity", "kl"),
@@ -86,16 +101,15 @@ PARTS = {
     "trajectories": ["alignment_contrast", "trajectory"],
 }
 ANALYSED = [part for part in PARTS if part in config["analyze"]["parts"]]
-CLAIM_TABLES = ["overfitting", *[name for part in ANALYSED for name in PARTS[part]]]
+CLAIM_TABLES = [name for part in ANALYSED for name in PARTS[part]]
+CLAIM_TABLES += ["overfitting"] if TRAINED else []
 # What jobs of each heavy rule need, from the number of weights, and a whole study in GB.
 COSTS = resources.costs(config)
-STATE = STATE_COPIES * resources.FLOAT32_BYTES * resources.parameters(config["model"])
-TOTALS = {
-    "tflops": config["hardware"]["tflops"],
-    "gpu": resources.gpu_mb(config) / 1e3,
-    "peak": disk_needed(config) / 1e9,
-    "kept": (disk_needed(config) - STATE) / 1e9,
-}
+TOTALS = dict(
+    zip(("peak", "kept"), (size / GIGABYTE for size in disk_needed(config))),
+    tflops=config["hardware"]["tflops"],
+    gpu=resources.gpu_mb(config) / 1e3 if TRAINED else 0,
+)
 # Torch gets every core of a workstation: two such processes side by side slow each
 # other several times.
 ALL_CORES = 16
@@ -131,9 +145,62 @@ wildcard_constraints:
     asset=r"(models|datasets)/[^/]+/[^/]+",
 
 
+def made_from(wildcards):
+    """What the study makes from the weights of one run alone."""
+    files = examined("results/decompose/{run}/step-{step}.factors.safetensors")
+    files += [*examined("results/evaluate/{run}/step-{step}.parquet"), *ARTEFACTS]
+    if "samples" in ANALYSED:
+        files += sampled("results/sample/{run}/step-{step}.parquet")
+    if "geometry" in ANALYSED:
+        files += ends("results/tails/{run}/step-{step}.values.parquet")
+        files += ends("results/anatomy/{run}/step-{step}.parquet")
+    if "trajectories" in ANALYSED:
+        files += collect("results/trajectory/{run}.parquet", run=FOLLOWED)
+    return [file for file in files if wildcards.run in Path(file).with_suffix("").parts]
+
+
+def only(runs):
+    """A constraint to these runs; without any, to nothing."""
+    return "|".join(runs) or "(?!)"
+
+
 def examined(pattern):
     """The files of every run and step that is decomposed and benchmarked."""
     return [pattern.format(run=run, step=step) for run, step in EXAMINED]
+
+
+def ends(pattern):
+    """The files of the last step of every run without an intervention."""
+    return [pattern.format(run=run, step=STEPS[run][-1]) for run in PLAIN]
+
+
+def passing(paths):
+    """Checkpoints, which go once everything is made of them, if the study says so."""
+    return temp(paths) if config["checkpoints"] == "temp" else paths
+
+
+def checkpoints(wildcards):
+    """The weights of all steps of a run."""
+    pattern = f"results/train/{wildcards.run}/checkpoints/step-{{step}}.safetensors"
+    return collect(pattern, step=STEPS[wildcards.run])
+
+
+def source(wildcards):
+    """Where the weights of an imported step come from."""
+    return RUNS[wildcards.run]["sources"][int(wildcards.step)]
+
+
+def source_folder(wildcards):
+    """The folder that holds an imported step: the user's, or the one downloaded to."""
+    if hub(found := source(wildcards)):
+        return f"results/train/{wildcards.run}/downloads/step-{wildcards.step}"
+    return found
+
+
+def source_files(wildcards):
+    """The weights of an imported step; of one on a hub its folder."""
+    folder = source_folder(wildcards)
+    return folder if hub(source(wildcards)) else weight_files(Path(folder))
 
 
 def table_path(name):
@@ -182,7 +249,7 @@ def applied(names, wildcards):
     """All of these at the last step of a run without an intervention, else `full`."""
     if wildcards.run == "base":
         return ["base"]
-    last = int(wildcards.step) == STEPS[-1]
+    last = int(wildcards.step) == STEPS[wildcards.run][-1]
     changed = RUNS[wildcards.run]["intervention"]
     return names if last and not changed else ["full"]
 
@@ -216,11 +283,12 @@ def trained(wildcards):
 
 def previous(wildcards):
     """The checkpoint before, if local updates are asked for and there is one."""
-    index = STEPS.index(int(wildcards.step))
+    steps = STEPS[wildcards.run]
+    index = steps.index(int(wildcards.step))
     if index == 0 or "local" not in config["decompose"]["updates"]:
         return {}
     folder = f"results/train/{wildcards.run}/checkpoints"
-    return {"previous": f"{folder}/step-{STEPS[index - 1]}.safetensors"}
+    return {"previous": f"{folder}/step-{steps[index - 1]}.safetensors"}
 
 
 def prepared(wildcards):
@@ -243,7 +311,7 @@ WORK = {
     "evaluate": lambda wildcards: len(variants(wildcards)),
     "sample": lambda wildcards: len(sampled_variants(wildcards)),
     "tails": lambda wildcards: int(wildcards.run != "base"),
-    "trajectory": lambda wildcards: len(STEPS),
+    "trajectory": lambda wildcards: len(STEPS[wildcards.run]),
 }
 
 
@@ -275,12 +343,17 @@ def workload():
 
 def plan():
     """What is about to happen and what it costs, in a few lines."""
-    schedule = config["schedule"]
+    runs = []
+    if TRAINED:
+        steps = ", ".join(map(str, EXPORTED))
+        length = config["schedule"]["max_steps"]
+        runs.append(f"{len(TRAINED)} runs of {length} steps, exported at {steps}")
+    if IMPORTED:
+        count = sum(len(STEPS[run]) for run in IMPORTED)
+        runs.append(f"{len(IMPORTED)} imported runs with {count} checkpoints")
     return (
-        f"Study {config['study']}: {len(RUNS)} runs of {schedule['max_steps']} steps "
-        f"({len(config['arms'])} arms), "
-        f"exported at {', '.join(map(str, STEPS))}; {len(config['variants'])} variants, "
-        f"{len(config['benchmarks'])} benchmarks.\n"
+        f"Study {config['study']}: {'; '.join(runs)} ({len(config['arms'])} arms); "
+        f"{len(config['variants'])} variants, {len(config['benchmarks'])} benchmarks.\n"
         f"{resources.summary(COSTS, workload(), TOTALS)}"
         "Logs: logs/. Stop with Ctrl-C; the same command goes on."
     )

@@ -9,7 +9,7 @@ TAILS = ["values", "draws", "paths", "curves"]
 TAIL_TABLES = ["matrices", "paths", "curves"]
 TAIL_FILES = collect(
     "results/tails/{place}.{{name}}.parquet",
-    place=["base/step-0", *[f"{run}/step-{STEPS[-1]}" for run in PLAIN]],
+    place=["base/step-0", *ends("{run}/step-{step}")],
 )
 
 
@@ -67,11 +67,7 @@ rule anatomy:
 rule overlap:
     input:
         model="results/prepare/model",
-        checkpoints=collect(
-            "results/train/{run}/checkpoints/step-{step}.safetensors",
-            run=PLAIN,
-            step=STEPS[-1],
-        ),
+        checkpoints=ends("results/train/{run}/checkpoints/step-{step}.safetensors"),
     output:
         "results/anatomy/overlap.parquet",
     log:
@@ -93,9 +89,7 @@ rule overlap:
 rule analyze_geometry:
     input:
         **{name: [file.format(name=name) for file in TAIL_FILES] for name in TAILS},
-        anatomy=collect(
-            "results/anatomy/{run}/step-{step}.parquet", run=PLAIN, step=STEPS[-1]
-        ),
+        anatomy=ends("results/anatomy/{run}/step-{step}.parquet"),
         overlap="results/anatomy/overlap.parquet",
     output:
         **{name: f"results/tables/{name}.tsv" for name in GEOMETRY_TABLES},

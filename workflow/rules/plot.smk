@@ -9,7 +9,7 @@ FIGURES = {
     "accuracy_by_variant": ("scores.tsv", "Scores"),
     "recovery": ("recovery.tsv", "Scores"),
     "mathematics_vs_knowledge": ("differences.tsv", "Scores"),
-    "training": ("training.tsv", "Training"),
+    **({"training": ("training.tsv", "Training")} if TRAINED else {}),
     "accuracy_by_step": ("scores.tsv", "Training"),
     "rank1_share": ("matrices.tsv", "Updates"),
     "spectra": ("spectra.parquet", "Updates"),

@@ -12,6 +12,11 @@ rule record:
         model="results/prepare/model",
         metrics=rules.analyze.input.metrics,
         evaluations=rules.analyze.input.evaluations,
+        imported=[
+            f"results/decompose/{run}/step-{step}.factors.safetensors"
+            for run in IMPORTED
+            for step in STEPS[run]
+        ],
     output:
         "results/provenance.json",
     log:
@@ -51,6 +56,8 @@ rule report:
     localrule: True
     conda:
         "../../envs/report.yaml"
+    params:
+        runs=(TRAINED, IMPORTED),
     message:
         "Writing the report"
     script:

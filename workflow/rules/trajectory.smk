@@ -14,14 +14,14 @@ FOLLOWED = [
     for run, settings in RUNS.items()
     if (settings["intervention"] or {}).get("reference") != "last"
 ]
+# Training measures directions at more steps than are exported.
+MEASURED = [run for run in FOLLOWED if run in TRAINED]
 
 
 rule trajectory:
     input:
         model="results/prepare/model",
-        checkpoints=collect(
-            "results/train/{{run}}/checkpoints/step-{step}.safetensors", step=STEPS
-        ),
+        checkpoints=checkpoints,
     output:
         matrices="results/trajectory/{run}.parquet",
         grams="results/trajectory/{run}.gram.parquet",
@@ -37,7 +37,7 @@ rule trajectory:
         mem_mb=memory("trajectory"),
         runtime=minutes("trajectory"),
     params:
-        steps=STEPS,
+        steps=lookup("{run}", within=STEPS),
         draws=config["analyze"]["null_draws"],
         seed=config["analyze"]["seed"],
     message:
@@ -48,15 +48,15 @@ rule trajectory:
 
 rule analyze_alignment:
     input:
-        directions=collect("results/train/{run}/directions.safetensors", run=FOLLOWED),
+        directions=collect("results/train/{run}/directions.safetensors", run=MEASURED),
         matrices=collect("results/trajectory/{run}.parquet", run=FOLLOWED),
         grams=collect("results/trajectory/{run}.gram.parquet", run=FOLLOWED),
         shuffled=collect("results/trajectory/{run}.shuffled.parquet", run=FOLLOWED),
-        factors=collect(
-            "results/decompose/{run}/step-{step}.factors.safetensors",
-            run=PLAIN,
-            step=STEPS,
-        ),
+        factors=[
+            f"results/decompose/{run}/step-{step}.factors.safetensors"
+            for run in PLAIN
+            for step in STEPS[run]
+        ],
     output:
         **{name: f"results/tables/{name}.tsv" for name in ALIGNMENT_TABLES},
         alignment_pairs="results/tables/alignment_pairs.parquet",
@@ -75,8 +75,8 @@ rule analyze_alignment:
         **BOOTSTRAP,
         null_draws=config["analyze"]["null_draws"],
         runs=FOLLOWED,
-        decomposed=PLAIN,
-        steps=STEPS,
+        measured=MEASURED,
+        decomposed={run: STEPS[run] for run in PLAIN},
         arms=list(config["arms"]),
     message:
         "Comparing the directions of all updates"

@@ -38,21 +38,25 @@ def main(
 ) -> None:
     """Write every table that `outputs` names.
 
-    `arms` gives the recipe of each arm's intervention, None for one without.
+    `arms` gives the recipe of each arm's intervention, None for one without. `metrics`,
+    `probes` and `updates` are of the runs that were trained here; there may be none.
     """
     tables = score_tables(read_items(evaluations), seed, draws)
-    steps = concatenate(metrics, METRIC_KEYS)
-    tables["training"] = training_table(steps, tables["scores"])
     tables["matrices"] = concatenate(matrices, [*MATRIX_KEYS, "norm_share"])
     tables["spectra"] = spectra_table(
         concatenate(spectra, [*MATRIX_KEYS, "index", "sigma"]), tables["matrices"]
     )
-    answers = concatenate(probes, PROBE_KEYS)
-    tables["probes"] = probe_table(answers, seed, draws)
-    tables["overfitting"] = overfitting_table(answers, arms, seed, draws)
-    tables["substitutions"] = substitution_table(
-        concatenate(updates, ["run", "step", "moment", "frobenius_norm"]), steps
-    )
+    if metrics:
+        steps, answers = (
+            concatenate(metrics, METRIC_KEYS),
+            concatenate(probes, PROBE_KEYS),
+        )
+        tables["training"] = training_table(steps, tables["scores"])
+        tables["probes"] = probe_table(answers, seed, draws)
+        tables["overfitting"] = overfitting_table(answers, arms, seed, draws)
+        tables["substitutions"] = substitution_table(
+            concatenate(updates, ["run", "step", "moment", "frobenius_norm"]), steps
+        )
     write_tables(tables, outputs, list(arms))
 
 

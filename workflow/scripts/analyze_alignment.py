@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def main(
     runs: Sequence[str],
-    directions: Sequence[str | Path],
+    directions: Mapping[str, str | Path],
     matrices: Sequence[str | Path],
     grams: Sequence[str | Path],
     shuffled: Sequence[str | Path],
@@ -41,15 +41,19 @@ def main(
 ) -> None:
     """Write every table that `outputs` names; the other paths are one for each run.
 
-    `factors` has those of every decomposed step of some runs. `arms` are in the order
-    of the config; `null_draws` walks make a null.
+    `factors` has those of every decomposed step of some runs, `directions` those that
+    training measured; of other runs the first factors are taken. `arms` are in the
+    order of the config; `null_draws` walks make a null.
     """
-    found = dict(zip(runs, map(load_directions, directions), strict=True))
+    kept = {run: load_steps(files) for run, files in factors.items()}
+    found = {
+        run: load_directions(directions[run]) if run in directions else kept[run]
+        for run in runs
+    }
     known = dict(zip(runs, map(trajectory.read_grams, grams), strict=True))
     pairs, null = alignment.pairs(found), null_table(found, known, seed, null_draws)
     surrogates = concatenate(shuffled, SHUFFLED_COLUMNS)
     beside = pair_table(pairs, null, surrogates)
-    kept = {run: load_steps(files) for run, files in factors.items()}
     whole = with_arms(concatenate(matrices, trajectory.MATRIX_COLUMNS), arms)
     tables = {
         "alignment_pairs": beside,
@@ -65,11 +69,11 @@ def main(
 
 
 def by_run(
-    files: Sequence[str], runs: Sequence[str], steps: Sequence[int]
+    files: Sequence[str], steps: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[int, str]]:
     """Files by run and step; they are in the order of runs, and of steps in each."""
     found = iter(files)
-    return {run: {step: next(found) for step in steps} for run in runs}
+    return {run: {step: next(found) for step in of} for run, of in steps.items()}
 
 
 if __name__ == "__main__":
@@ -77,14 +81,13 @@ if __name__ == "__main__":
         set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.params.runs,
-            snakemake.input.directions,
+            dict(
+                zip(snakemake.params.measured, snakemake.input.directions, strict=True)
+            ),
             snakemake.input.matrices,
             snakemake.input.grams,
             snakemake.input.shuffled,
-            by_run(
-                snakemake.input.factors,
-                *(snakemake.params.decomposed, snakemake.params.steps),
-            ),
+            by_run(snakemake.input.factors, snakemake.params.decomposed),
             dict(snakemake.output.items()),
             snakemake.params.arms,
             snakemake.params.null_draws,

@@ -27,8 +27,10 @@ def main(
     `tables` are paths by name; claims whose table is not there are left out.
     """
     found = {name: read_table(path) for name, path in tables.items()}
-    of_arm = {n: t[t["arm"] == arm] for n, t in found.items() if n != "overfitting"}
-    of_arm["overfitting"] = found["overfitting"]
+    of_arm = {
+        name: table if name == "overfitting" else table[table["arm"] == arm]
+        for name, table in found.items()
+    }
     items = read_items(evaluations)
     of_arm["last_scores"] = claims.last_scores(items, arm, seed, draws)
     rules = sha256(verdicts.__file__)

@@ -6,6 +6,7 @@ python workflow/scripts/pin.py config/paper.yaml
 import sys
 from pathlib import Path
 
+from rankone.errors import UserError
 from rankone.hub import pin
 
 
@@ -19,4 +20,7 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"Error: {error}")

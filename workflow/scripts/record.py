@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rankone.checkpoints import weights_hash
+from rankone.checkpoints import metadata, weights_hash
 from rankone.files import digest, replacing
 from rankone.jobs import job
 from rankone.provenance import commit, versions
@@ -26,22 +26,36 @@ def used(paths: list[str], column: str, read: Callable) -> str:
     return ", ".join(sorted({value for path in paths for value in read(path)[column]}))
 
 
+def origins(factors: list[str]) -> dict[str, dict[str, str]]:
+    """Where imported checkpoints come from, by run and step."""
+    found: dict[str, dict[str, str]] = {}
+    for head in map(metadata, factors):
+        commit = f" ({head['commit']})" if "commit" in head else ""
+        found.setdefault(head["run"], {})[head["step"]] = head["source"] + commit
+    return found
+
+
 def main(
     config: dict,
     model_folder: str,
     metrics: list[str],
     evaluations: list[str],
+    imported: list[str],
     output: str,
 ) -> None:
-    """Write the provenance of a study as JSON."""
+    """Write the provenance of a study as JSON.
+
+    `metrics` are of trained runs, `imported` the factors of imported ones.
+    """
     record = {
         "study": config["study"],
         "config": {"sha256": digest(config)},
         "base": {"model": config["model"], "weights": weights_hash(model_folder)},
         "seeds": {name: arm["seeds"] for name, arm in config["arms"].items()},
+        "imported": origins(imported),
         "precision": {
             "updates and SVD": "float32",
-            "training": used(metrics, "precision", pd.read_table),
+            "training": used(metrics, "precision", pd.read_table) or "none here",
             "evaluation": used(evaluations, "precision", pd.read_parquet),
         },
         "others": config["others"],
@@ -58,5 +72,6 @@ if __name__ == "__main__":
         main(
             snakemake.params.config,
             *(snakemake.input.model, snakemake.input.metrics),
-            *(snakemake.input.evaluations, snakemake.output[0]),
+            *(snakemake.input.evaluations, snakemake.input.imported),
+            snakemake.output[0],
         )

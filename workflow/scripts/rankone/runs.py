@@ -2,23 +2,34 @@
 
 import re
 
+from rankone.imports import sources
+
 RUN = re.compile(r"(.+)-seed\d+")
 
 
-def expand(arms: dict[str, dict]) -> dict[str, dict]:
+def expand(config: dict) -> dict[str, dict]:
     """The runs by name, `ARM-seedN`, in the order of the config.
 
-    Each has its `arm`, its `seed` and its `intervention` (None without one).
+    Each has its `arm`, its `seed`, its `intervention` (None without one), its `steps`,
+    ascending, and its `sources`: what is imported by step, None for a run that is
+    trained here.
     """
-    return {
-        f"{arm}-seed{seed}": {
-            "arm": arm,
-            "seed": seed,
-            "intervention": settings.get("intervention"),
-        }
-        for arm, settings in arms.items()
-        for seed in settings["seeds"]
-    }
+    trained = sorted(config.get("schedule", {}).get("export_steps", ()))
+    runs = {}
+    for arm, settings in config["arms"].items():
+        for seed in settings.get("seeds", [0]):
+            found = None
+            if "import" in settings:
+                where = f"arms.{arm}.import.steps"
+                found = sources(where, settings["import"]["steps"], seed)
+            runs[f"{arm}-seed{seed}"] = {
+                "arm": arm,
+                "seed": seed,
+                "intervention": settings.get("intervention"),
+                "steps": trained if found is None else list(found),
+                "sources": found,
+            }
+    return runs
 
 
 def arm_of(run: str) -> str:

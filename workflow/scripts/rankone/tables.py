@@ -187,14 +187,15 @@ def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Everything that is plotted against the training step, in long form.
 
     Metrics of each step (no interval: one batch) and the accuracies of the `full`
-    variant with theirs; the base's accuracies are repeated at step 0 of each run.
+    variant with theirs; the base's accuracies are repeated at step 0 of each run. Runs
+    without metrics, which were imported, are left out.
     """
     numbers = metrics.select_dtypes("number").columns.difference(METRIC_KEYS)
     long = metrics.melt(METRIC_KEYS, numbers, "quantity", "value")
     accuracy = scores[(scores["benchmark"] != MEAN) & (scores["run"] != ALL_RUNS)]
     base = accuracy[accuracy["run"] == BASE]
     runs = metrics["run"].drop_duplicates()
-    parts = [accuracy[accuracy["variant"] == FULL]]
+    parts = [accuracy[accuracy["run"].isin(runs) & (accuracy["variant"] == FULL)]]
     parts += [base.assign(run=run) for run in runs]
     accuracy = pd.concat(parts).rename(
         columns={"benchmark": "quantity", "score": "value"}

@@ -1,0 +1,29 @@
+"""Download one imported checkpoint from a hub, and record its commit."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone import hub, imports
+from rankone.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(source: str, state: str, folder: str) -> None:
+    """Put the files of `owner/name@revision` into `folder`, whole or not at all.
+
+    They are collected in `state`, where a download that was stopped goes on.
+    """
+    repository, revision = imports.hub(source)
+    commit = hub.commit("models", repository, revision)
+    hub.download(f"models/{repository}", commit, state)
+    (Path(state) / imports.RECORD).write_text(json.dumps({"commit": commit}))
+    os.replace(state, folder)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake.params.source, snakemake.params.state, snakemake.output[0])

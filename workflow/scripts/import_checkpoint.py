@@ -1,0 +1,49 @@
+"""Make one imported checkpoint a float32 file in the names of the base's parameters."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankone import imports
+from rankone.checkpoints import index, weight_files, weights_hash
+from rankone.compute import set_up
+from rankone.conversion import convert
+from rankone.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def main(
+    run: str,
+    step: int,
+    source: str,
+    folder: str,
+    model_folder: str,
+    settings: dict,
+    output: str,
+) -> None:
+    """Convert the weights in `folder`, or refuse them.
+
+    `source` is what the config names; `settings` is the config's `model`.
+    """
+    plan = imports.fit(Path(folder), Path(model_folder), settings)
+    origin = {"run": run, "step": step, "base": weights_hash(model_folder)}
+    origin |= {"source": source}
+    origin |= imports.read_json(Path(folder) / imports.RECORD)
+    convert(plan, index(weight_files(model_folder)), output, origin)
+    kind = "LoRA factors" if plan.adapter else "tensors"
+    logger.info("%s step %d: %d %s of %s", run, step, len(plan.names), kind, source)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        set_up(snakemake.threads)
+        main(
+            *(snakemake.wildcards.run, int(snakemake.wildcards.step)),
+            *(snakemake.params.source, snakemake.params.folder),
+            *(snakemake.input.model, snakemake.params.settings),
+            snakemake.output[0],
+        )
