@@ -139,7 +139,7 @@ def test_an_adapters_updates_keep_their_rank(done):
 def test_trajectories_of_imported_runs_are_compared(done):
     pairs = pd.read_parquet(done / "results/tables/alignment_pairs.parquet")
     assert set(pairs["run"]) == {"whole-seed0", "adapter-seed0"}
-    assert {"adjacent", "further", "to_final"} <= set(pairs["kind"])
+    assert {"adjacent", "to_final"} <= set(pairs["kind"])
 
 
 def test_temporary_checkpoints_are_gone_and_not_made_again(done):
