@@ -19,7 +19,7 @@ include: "{snakefile}"
 def asked():
     jobs = workflow.dag.needrun_jobs(exclude_finished=False)
     found = {{job.rule.name: dict(job.resources.items()) for job in jobs}}
-    found["modules"] = list(sys.modules)
+    found["modules"] = dict.fromkeys(sys.modules)
     with open("{folder}/asked.json", "w") as opened:
         json.dump(found, opened, default=str)
 atexit.register(asked)
