@@ -112,7 +112,8 @@ def test_a_branch_may_be_planned_but_not_run_until_it_is_pinned(tmp_path):
     pin = [sys.executable, str(ROOT / "workflow/scripts/pin.py"), str(path)]
     with serve(tmp_path / "hub") as (address, _):
         subprocess.run(pin, check=True, env=os.environ | {"HF_ENDPOINT": address})
-    assert path.read_text() == f"# a comment\n{text.replace('main', COMMIT)}"
+    pinned = text.replace("revision: main", f"revision: {COMMIT}")
+    assert path.read_text() == f"# a comment\n{pinned}"
 
 
 def test_one_repository_at_two_revisions_is_refused(tmp_path):

@@ -50,7 +50,7 @@ HUB = assets(config)
 # Jobs inherit these. Models and data come from declared files; the hub is reached by
 # the rule that downloads alone (rankone.hub).
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 # GPUs are counted without touching them: a job chooses its own first.
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 

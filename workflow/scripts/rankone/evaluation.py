@@ -11,6 +11,7 @@ from pathlib import Path
 import datasets
 import pandas as pd
 import torch
+import yaml
 from lm_eval import evaluate
 from lm_eval.api.model import LM
 from lm_eval.api.task import Task
@@ -49,11 +50,13 @@ def load_tasks(
     """
     os.environ["RANKONE_DATA"] = str(Path(data).resolve())
     datasets.config.HF_DATASETS_CACHE = Path(scratch().name)
-    manager = task_manager(benchmarks, folders)
+    manager = task_manager(benchmarks, folders, data)
     loaded = {}
     for name, benchmark in benchmarks.items():
         try:
-            loaded[name] = manager.load([task_spec(manager, name, benchmark, data)])
+            loaded[name] = manager.load(
+                [own_group(name) if "hub" in benchmark else name]
+            )
         except (KeyError, ValueError, OSError, AssertionError, ImportError) as error:
             raise UserError(
                 f"benchmarks.{name}: lm-eval cannot load it"
@@ -66,30 +69,41 @@ def load_tasks(
     return {name: found["tasks"] for name, found in loaded.items()}
 
 
-def task_manager(benchmarks: dict[str, dict], folders: list[str]) -> TaskManager:
+def task_manager(
+    benchmarks: dict[str, dict], folders: list[str], data: str | Path
+) -> TaskManager:
     """An index of the folders that the benchmarks need.
 
     All of lm-eval's tasks, whose indexing takes a minute, only if one is in no folder
-    that its name leads to.
+    that its name leads to. A benchmark with data of the hub has a group of its own.
     """
-    theirs = {lm_eval_folder(name) for name, b in benchmarks.items() if "hub" in b}
-    if defaults := None in theirs:
-        theirs = set()
-    include = [*map(str, theirs), str(TASKS), *folders]
+    outside = {name: b["hub"] for name, b in benchmarks.items() if "hub" in b}
+    theirs = {lm_eval_folder(name) for name in outside}
+    defaults = None in theirs
+    include = [*map(str, theirs - {None}), str(TASKS), *folders]
+    manager = TaskManager(include_path=include, include_defaults=defaults)
+    if not outside:
+        return manager
+    for name, hub in outside.items():
+        if name not in manager.all_tasks:
+            raise UserError(f"benchmarks.{name}: lm-eval has no such task.")
+        kind = "group" if name in manager.all_groups else "task"
+        place = str(Path(data, "hub", "datasets", hub).resolve())
+        group = {
+            "group": own_group(name),
+            "task": [{kind: name, "dataset_path": place}],
+        }
+        Path(scratch().name, f"{name}.yaml").write_text(yaml.safe_dump(group))
+    include.append(scratch().name)
     return TaskManager(include_path=include, include_defaults=defaults)
 
 
-def task_spec(
-    manager: TaskManager, name: str, benchmark: dict, data: str | Path
-) -> str | dict:
-    """A benchmark as lm-eval loads it, with its downloaded data if it is of the hub."""
-    if "hub" not in benchmark:
-        return name
-    if name not in manager.all_tasks:
-        raise KeyError(f"there is no task {name}")
-    kind = "group" if name in manager.all_groups else "task"
-    folder = Path(data, "hub", "datasets", benchmark["hub"]).resolve()
-    return {"group": "study", "task": [{kind: name, "dataset_path": str(folder)}]}
+def own_group(name: str) -> str:
+    """The group of one that gives a task of lm-eval its downloaded data.
+
+    (As a dict, lm-eval would give the group's `task` to the tasks of a group inside.)
+    """
+    return f"rankone_{name}"
 
 
 def set_up_task(name: str, task: Task, benchmark: dict) -> None:
