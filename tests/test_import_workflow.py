@@ -48,7 +48,7 @@ def save_imports(folder, **changes):
         "adapter": {"import": {"steps": save_adapters(folder)}},
     }
     study["variants"] = ["full", "rank1"]
-    tasks = ("arithmetic_held_out", "weather")
+    tasks = ("problems_held_out", "weather")
     study["benchmarks"] = {name: study["benchmarks"][name] for name in tasks}
     study["analyze"] |= {"parts": ["trajectories"]}
     tiny.save_study(folder)

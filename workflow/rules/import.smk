@@ -44,7 +44,8 @@ rule import_checkpoint:
         "../../envs/train.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory("import_checkpoint"),
+        runtime=minutes("import_checkpoint"),
     params:
         source=source,
         folder=source_folder,

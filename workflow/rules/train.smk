@@ -38,6 +38,7 @@ rule train:
         mem_mb=memory("train"),
         runtime=minutes("train"),
         gpu=COSTS["train"].gpu,
+        nodes=config["launch"]["nodes"],
     params:
         settings=training_settings,
         state="state/{run}",

