@@ -90,7 +90,9 @@ def analyze(folder, runs, arms):
     outputs = {name: folder / file for name, file in TABLES.items()}
     kinds = ("directions.safetensors", "parquet", "gram.parquet", "shuffled.parquet")
     inputs = [[folder / f"{run}.{kind}" for run in runs] for kind in kinds]
-    main(runs, *inputs, {}, outputs, arms, null_draws=60, seed=0, draws=300)
+    directions = dict(zip(runs, inputs[0], strict=True))
+    options = {"null_draws": 60, "seed": 0, "draws": 300}
+    main(runs, directions, *inputs[1:], {}, outputs, arms, **options)
     return {name: read_table(path) for name, path in outputs.items()}
 
 

@@ -41,8 +41,9 @@ def save_adapters(folder):
 def save_imports(folder, **changes):
     """A study of imported arms alone."""
     study = tiny.study(folder)
-    for key in ("schedule", "grpo", "probes"):
+    for key in ("schedule", "probes"):
         del study[key]
+    study["grpo"] = {"max_completion_length": 4}
     study["arms"] = {
         "whole": {"import": {"steps": save_trajectory(folder)}},
         "adapter": {"import": {"steps": save_adapters(folder)}},

@@ -350,7 +350,7 @@ def test_a_download_without_a_network_says_what_to_do(tmp_path):
     import download_checkpoint
 
     target = tmp_path / "folder"
-    with pytest.raises(UserError, match=r"Cannot download org/model at b .*network"):
+    with pytest.raises(UserError, match=r"Cannot look up org/model at b.*local folder"):
         download_checkpoint.main("org/model@b", str(tmp_path / "state"), str(target))
     assert not target.exists()
 

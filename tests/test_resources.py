@@ -116,8 +116,8 @@ def test_weights_of_a_folder_are_counted_from_its_headers(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     file = Path(tmp_path, "model.safetensors")
     file.write_bytes(content)
-    with pytest.raises(UserError, match="model.safetensors is not a readable"):
-        resources.stored_weights(file)
+    with pytest.raises(UserError, match="model.safetensors is not a whole"):
+        resources.parameters({"path": str(tmp_path)})
 
 
 def test_the_summary_counts_jobs_and_hours():

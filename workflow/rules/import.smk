@@ -16,7 +16,7 @@ rule download_checkpoint:
     priority: 100
     localrule: True
     conda:
-        "../../envs/train.yaml"
+        "../../envs/prepare.yaml"
     params:
         source=source,
         state="state/{run}/downloads/step-{step}",

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from rankone.errors import UserError
 
+ELSEWHERE = (
+    "Run this where the hub can be reached (HF_ENDPOINT names a mirror), or name a "
+    "local folder."
+)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Weights as safetensors and what a model needs beside them; never pickles or scripts.
 FILES = {
@@ -70,8 +74,7 @@ def download(asset: str, revision: str, folder: str | Path) -> None:
         )
     except (OSError, ValueError, HTTPError) as error:
         raise UserError(
-            f"Cannot download {repository} at {revision}: {error}. Run this where the "
-            "hub can be reached (HF_ENDPOINT names a mirror), or give a local `path`."
+            f"Cannot download {repository} at {revision}: {error}. {ELSEWHERE}"
         ) from error
     shutil.rmtree(Path(folder) / ".cache", ignore_errors=True)
 
@@ -86,7 +89,9 @@ def commit(kind: str, repository: str, revision: str) -> str:
     try:
         return HfApi().repo_info(repository, repo_type=kind, revision=revision).sha
     except (OSError, HTTPError) as error:
-        raise UserError(f"Cannot look up {repository} at {revision}: {error}") from None
+        raise UserError(
+            f"Cannot look up {repository} at {revision}: {error}. {ELSEWHERE}"
+        ) from None
 
 
 def pin(text: str) -> tuple[str, list[tuple[str, str, str]]]:
