@@ -98,7 +98,7 @@ def header(file: Path) -> dict[str, dict]:
         found.pop("__metadata__", None)
         end = max(entry["data_offsets"][1] for entry in found.values())
         whole = file.stat().st_size == 8 + size + end
-    except (OSError, ValueError, KeyError, OverflowError, struct.error):
+    except (OSError, ValueError, KeyError, OverflowError, MemoryError, struct.error):
         whole = False
     if not whole:
         raise UserError(
