@@ -38,7 +38,11 @@ ours() {
 }
 
 install_packages() {
-  command -v slurmctld slurmd munged squeue >/dev/null && return
+  local missing=
+  for program in munged slurmctld slurmd squeue; do
+    command -v $program >/dev/null || missing=1
+  done
+  [ "$missing" ] || return 0
   command -v apt-get >/dev/null || die "no apt-get here; install munge, slurmctld, slurmd and slurm-client."
   # The packages must not start services of their own.
   local policy=/usr/sbin/policy-rc.d made=
