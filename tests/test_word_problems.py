@@ -84,14 +84,14 @@ def study(folder) -> dict:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """The folder of a study that has run to its report."""
+    """The folder of a study that has run to its claims."""
     folder = tmp_path_factory.mktemp("words")
     save_rows(folder)
     save_taught_model(folder)
     tiny.save_task(folder / "tasks")
     (folder / "config.yaml").write_text(yaml.safe_dump(study(folder)))
     sample = "results/sample/full-seed0/step-4.parquet"
-    run = snakemake(folder, "results/report.html", sample)
+    run = snakemake(folder, "results/claims.tsv", sample)
     assert run.returncode == 0, output(run)[-5000:]
     return folder
 
@@ -111,7 +111,7 @@ def test_benchmarks_of_the_problem_sets_answer_at_the_length_of_training(done):
     held_out = scores.query("benchmark == 'problems_held_out'")
     assert len(held_out) == 8
     assert held_out["response"].str.startswith("\\boxed{").mean() > 0.5
-    assert (done / "results/report.html").exists()
+    assert (done / "results/claims.tsv").exists()
 
 
 def make(folder, **changes) -> dict:
