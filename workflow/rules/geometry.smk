@@ -28,7 +28,7 @@ rule tails:
         "results/resources/tails-{run}-step-{step}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: ALL_CORES
+    threads: HALF_THE_CORES
     resources:
         mem_mb=memory("tails"),
         runtime=minutes("tails"),
@@ -52,7 +52,7 @@ rule anatomy:
         "results/resources/anatomy-{run}-step-{step}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: ALL_CORES
+    threads: HALF_THE_CORES
     resources:
         mem_mb=memory("anatomy"),
         runtime=minutes("anatomy"),
@@ -74,7 +74,7 @@ rule overlap:
         "logs/overlap.log",
     conda:
         "../../envs/train.yaml"
-    threads: ALL_CORES
+    threads: HALF_THE_CORES
     resources:
         mem_mb=memory("overlap"),
         runtime=minutes("overlap"),

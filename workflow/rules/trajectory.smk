@@ -32,7 +32,7 @@ rule trajectory:
         "results/resources/trajectory-{run}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: ALL_CORES
+    threads: HALF_THE_CORES
     resources:
         mem_mb=memory("trajectory"),
         runtime=minutes("trajectory"),
