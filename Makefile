@@ -36,11 +36,12 @@ bench: $(PEERS)
 	$(BIN)/python benchmarks/decomposition.py
 	$(BIN)/python benchmarks/decomposition_report.py $(MEASURED) benchmarks/README.md docs/images/decomposition.png
 
-# The copy of the lock inside .venv is made last: it says what is installed.
+# The lock is whole, so pip need not solve it again; tests/test_envs.py says which
+# requirement it leaves unmet and why. Its copy inside .venv is made last.
 $(VENV): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, found " + sys.version.split()[0] + "; call make with PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	cp requirements.lock $@
 
 # Tools to compare with, in an environment of their own.
