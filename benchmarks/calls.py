@@ -15,8 +15,8 @@ import torch
 from matrices import ONE_ENTRY, SPECTRA, Known, make, measured
 from methods import LAPACK, LEADING, VALUES
 
-from rankone.checkpoints import index, weight_files
-from rankone.updates import locate, read_update
+from rankone.weights.checkpoints import index, weight_files
+from rankone.weights.updates import locate, read_update
 
 Rows = list[dict]
 Cases = Iterator[tuple[str, Callable[[], Rows]]]

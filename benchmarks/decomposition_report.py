@@ -218,7 +218,7 @@ def panel(axis: Axes, rows: pd.DataFrame, methods: Iterable[str]) -> None:
 
 def plot(table: pd.DataFrame, path: Path) -> None:
     """Time against size: the first triplet, and all singular values."""
-    from rankone.plotting import STYLE, WIDTH, save
+    from rankone.report.style import STYLE, WIDTH, save
 
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)

@@ -13,8 +13,8 @@ from snakemake.utils import validate
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from rankone import resources  # noqa: E402
-from rankone.runs import expand  # noqa: E402
+from rankone.study import estimates  # noqa: E402
+from rankone.study.runs import expand  # noqa: E402
 
 
 def read_config(path: Path) -> dict:
@@ -28,7 +28,7 @@ def work(rule: str, job: str, folder: Path, config: dict) -> int:
     """The work of a job in units of its rule's cost."""
     run, _, step = job.partition("-step-")
     if rule == "train":
-        return resources.measurements(
+        return estimates.measurements(
             config, expand(config["arms"])[run]["intervention"]
         )
     if rule in ("evaluate", "sample"):
@@ -41,7 +41,7 @@ def work(rule: str, job: str, folder: Path, config: dict) -> int:
 
 def compared(folder: Path, config: dict) -> pd.DataFrame:
     """One row per job of the heavy rules: measured and estimated seconds and memory."""
-    costs, rows = resources.costs(config), []
+    costs, rows = estimates.costs(config), []
     for file in sorted((folder / "results" / "resources").glob("*.tsv")):
         rule, _, job = file.stem.partition("-")
         if rule in costs:
@@ -51,7 +51,7 @@ def compared(folder: Path, config: dict) -> pd.DataFrame:
             row |= {"seconds": round(measured["s"])}
             row |= {"estimated_seconds": round(costs[rule].seconds(amount))}
             row |= {"peak_mb": round(measured["max_rss"])}
-            row |= {"requested_mb": resources.megabytes(costs[rule], 1)}
+            row |= {"requested_mb": estimates.megabytes(costs[rule], 1)}
             rows.append(row)
     return pd.DataFrame(rows)
 

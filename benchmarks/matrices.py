@@ -7,7 +7,7 @@ import numpy as np
 import scipy.fft
 import torch
 
-from rankone.statistics import noise_spectrum
+from rankone.statistics.marchenko_pastur import noise_spectrum
 
 ROUNDS = 3
 RATIOS = (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0)

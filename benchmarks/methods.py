@@ -8,8 +8,8 @@ import scipy.sparse.linalg
 import torch
 from threadpoolctl import threadpool_limits
 
-from rankone import svd
-from rankone.compute import set_up
+from rankone.linalg import svd
+from rankone.runtime.device import set_up
 
 RANK = 1
 THREADS = 2

@@ -29,8 +29,8 @@ from matrices import make, measured
 from methods import LEADING, THREADS, VALUES
 from safetensors import safe_open
 
-from rankone.checkpoints import weight_files
-from rankone.svd import MINIMUM_GAP
+from rankone.linalg.svd import MINIMUM_GAP
+from rankone.weights.checkpoints import weight_files
 
 HERE = Path(__file__).resolve().parent
 LARGEST = (4096, 11008)

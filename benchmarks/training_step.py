@@ -28,7 +28,7 @@ THREADS = 2
 
 def grpo_settings() -> dict:
     """The GRPO settings of the embedded study; both sides in the same precision."""
-    from rankone.compute import has_bfloat16
+    from rankone.runtime.device import has_bfloat16
 
     settings = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["grpo"]
     return {"bf16": has_bfloat16()} | settings
@@ -41,7 +41,7 @@ def bare(folder: Path) -> list[dict]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from rankone.verifiers import equal_integers
+    from rankone.data.verifiers.integer import equal_integers
 
     class Clock(TrainerCallback):
         rows = []
@@ -92,24 +92,25 @@ def rankone(folder: Path) -> list[dict]:
     """The code that the rule `train` runs."""
     from transformers import AutoTokenizer
 
-    from rankone import training
-    from rankone.checkpoints import weight_files
-    from rankone.compute import set_up
     from rankone.files import read_jsonl
-    from rankone.models import load_model
+    from rankone.runtime.device import set_up
+    from rankone.training import fit, run_state
+    from rankone.training.methods import grpo
+    from rankone.weights.base_model import load_model
+    from rankone.weights.checkpoints import weight_files
 
     set_up(THREADS, keep_memory=True)
     schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS, "export_steps": []}
     settings = {"schedule": schedule, "lora": None, "intervention": None, "seed": 0}
     settings["probes"] = {"splits": [], "problems": 1, "every": None}
-    training.train(
+    fit.train(
         load_model(PREPARED / "model"),
         AutoTokenizer.from_pretrained(PREPARED / "model", padding_side="left"),
         {"train": read_jsonl(PREPARED / "problems" / "train.jsonl")},
-        training.arguments(grpo_settings(), schedule, 0, folder),
+        grpo.arguments(grpo_settings(), schedule, 0, folder),
         *("benchmark", settings, weight_files(PREPARED / "model"), {}),
     )
-    return training.read_metrics(folder / "metrics.jsonl")
+    return run_state.read_metrics(folder / "metrics.jsonl")
 
 
 def measure(side: str) -> list[dict]:

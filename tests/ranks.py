@@ -16,7 +16,9 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
-from rankone import training
+from rankone.errors import UserError
+from rankone.training import callbacks, fit, run_state
+from rankone.training.methods import grpo as grpo_method
 from tiny import make_model, make_tokenizer
 
 PROBLEMS = [
@@ -37,7 +39,7 @@ SCENARIOS = {
 }
 
 
-class GivenAnswers(training.Trainer):
+class GivenAnswers(grpo_method.Trainer):
     """Its completions do not depend on how many processes there are."""
 
     def _generate_single_turn(self, prompt_ids, *_):
@@ -51,7 +53,7 @@ class GivenAnswers(training.Trainer):
         return self.processing_class.encode(f" {number + 1 + drawn % 2 * drawn}\n")
 
 
-class StopAt(training.Stop):
+class StopAt(callbacks.Stop):
     """Asked to stop in the last process alone, at that step of the first attempt."""
 
     def __init__(self, step: int):
@@ -90,14 +92,14 @@ def run(folder: Path, base: list[Path], **changes) -> dict[str, torch.Tensor]:
     }
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
-    training.train(
+    fit.train(
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "held_out"), PROBLEMS),
-        training.arguments(grpo, options["schedule"], 0, folder),
+        grpo_method.arguments(grpo, options["schedule"], 0, folder),
         *("run", options, base, {}),
     )
-    return load_file(training.export_path(folder / "exports", STEPS))
+    return load_file(run_state.export_path(folder / "exports", STEPS))
 
 
 def take_cpu_for_gpu() -> None:
@@ -110,16 +112,16 @@ def main(folder: str, base: str, *names: str) -> None:
     """Run scenarios, then `plain` once more, stopped and resumed."""
     if "FSDP_VERSION" in os.environ:
         take_cpu_for_gpu()
-    training.Trainer = GivenAnswers
+    grpo_method.Trainer = GivenAnswers
     for name in names:
         run(Path(folder) / name, [Path(base)], **SCENARIOS[name])
-    plain_stop = training.Stop
-    training.Stop = lambda: StopAt(3)
+    plain_stop = callbacks.Stop
+    callbacks.Stop = lambda: StopAt(3)
     try:
         run(Path(folder) / "resumed", [Path(base)])
-    except training.UserError as error:
+    except UserError as error:
         print(error, flush=True)
-    training.Stop = plain_stop
+    callbacks.Stop = plain_stop
     run(Path(folder) / "resumed", [Path(base)])
 
 

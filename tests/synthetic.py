@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rankone.runs import arm_of
+from rankone.names import arm_of
 
 SHAPES = {
     "q_proj": (12, 12),

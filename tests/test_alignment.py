@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankone import alignment
-from rankone.alignment import (
+from rankone.dynamics import alignment, trajectory_statistics
+from rankone.dynamics import random_walk as walks
+from rankone.dynamics.alignment import (
     ACROSS_LAYERS,
     ACROSS_SEEDS,
     ADJACENT,
@@ -19,22 +20,27 @@ from rankone.alignment import (
     LEFT,
     RIGHT,
     TO_FINAL,
-    WALK_LINEARITY,
-    WALK_SHARE,
-    WALK_SHARE_OF_FIVE,
     contrast,
     differences,
-    expected_gram,
-    gram,
-    increment_statistics,
     pairs,
-    random_walk,
     standardised,
+)
+from rankone.dynamics.random_walk import (
+    expected_gram,
+    increment_statistics,
+    random_walk,
     walk_alignment,
     walk_null,
 )
+from rankone.dynamics.trajectory_statistics import (
+    WALK_LINEARITY,
+    WALK_SHARE,
+    WALK_SHARE_OF_FIVE,
+    gram,
+)
 from rankone.errors import UserError
-from rankone.svd import leading
+from rankone.linalg.svd import leading
+from rankone.statistics.intervals import clustered_interval
 
 STEPS = (10, 20, 30, 40)
 SHAPES = {"q_proj": (24, 24), "up_proj": (48, 16), "down_proj": (16, 48)}
@@ -218,7 +224,7 @@ def test_a_tensor_that_is_no_linear_map_is_refused():
 
 def test_one_step_of_one_run_has_no_pairs_and_no_contrast():
     table = pairs({"full-seed0": trajectory(layers=1, steps=(10,))})
-    null = alignment.independent_alignment(24, 24)
+    null = walks.independent_alignment(24, 24)
     assert table.empty and contrast(table, null).empty
 
 
@@ -227,8 +233,8 @@ def test_one_step_of_one_run_has_no_pairs_and_no_contrast():
 
 def test_the_cosine_of_random_directions_in_space_is_uniform():
     # Archimedes: one coordinate of a point on the sphere in R^3 is uniform.
-    assert alignment.random_cosine(3) == pytest.approx((0.5, 12**-0.5))
-    tails = alignment.random_cosine_tail(np.array([0.1, 0.5, 0.9]), 3)
+    assert walks.random_cosine(3) == pytest.approx((0.5, 12**-0.5))
+    tails = walks.random_cosine_tail(np.array([0.1, 0.5, 0.9]), 3)
     assert tails == pytest.approx([0.9, 0.5, 0.1])
 
 
@@ -237,16 +243,16 @@ def test_the_law_of_random_cosines_is_that_of_simulated_ones(dimension):
     one, two = rng().normal(size=(2, 4000, dimension))
     cosines = np.abs((one * two).sum(1))
     cosines /= np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    mean, sd = alignment.random_cosine(dimension)
+    mean, sd = walks.random_cosine(dimension)
     assert cosines.mean() == pytest.approx(mean, abs=4 * sd / 4000**0.5)
     assert cosines.std() == pytest.approx(sd, rel=0.08)
     exceeded = np.mean(cosines >= mean)
-    tail = alignment.random_cosine_tail(mean, dimension)
+    tail = walks.random_cosine_tail(mean, dimension)
     assert exceeded == pytest.approx(tail, abs=4 * (0.25 / 4000) ** 0.5)
 
 
 def test_the_mean_cosine_in_many_dimensions_is_the_half_normal_one():
-    mean, _ = alignment.random_cosine(10**6)
+    mean, _ = walks.random_cosine(10**6)
     assert mean == pytest.approx(np.sqrt(2 / (np.pi * 10**6)), rel=1e-5)
 
 
@@ -278,7 +284,7 @@ def test_the_gram_matrix_of_a_correlated_walk_is_the_sum_of_its_correlations(rho
 @pytest.mark.parametrize("snr", [0.0, 0.5, 2.0])
 def test_correlation_and_drift_of_a_simulated_walk_are_recovered(rho, snr):
     steps = np.array([5, 10, 20, 25, 40, 60])
-    noise = alignment.path_variance(np.array(60.0), rho)
+    noise = walks.path_variance(np.array(60.0), rho)
     positions = walk(60, 40_000, 3, rho, snr * np.sqrt(noise) / 60)[steps - 1]
     found = increment_statistics(positions @ positions.T, steps)
     assert found.rho == pytest.approx(rho, abs=0.05)
@@ -309,7 +315,7 @@ def test_too_few_steps_have_no_correlation():
 
 def test_updates_of_several_sizes_have_one_mean_gram_matrix():
     one = expected_gram(STEPS)
-    found = alignment.mean_gram([one, 100 * one, np.eye(4)])
+    found = walks.mean_gram([one, 100 * one, np.eye(4)])
     expected = (2 * one / np.trace(one) + np.eye(4) / 4) / 3
     np.testing.assert_allclose(found, expected)
 
@@ -322,10 +328,10 @@ def test_updates_of_several_sizes_have_one_mean_gram_matrix():
 def test_simulated_updates_have_the_gram_matrix_they_should(spike, drift):
     wanted = expected_gram(STEPS, drift_snr=drift)
     found = [
-        gram(alignment.simulated_updates(60, 40, wanted, torch_rng(i), spike))
+        gram(walks.simulated_updates(60, 40, wanted, torch_rng(i), spike))
         for i in range(100)
     ]
-    expected = alignment.as_correlation(wanted)
+    expected = walks.as_correlation(wanted)
     np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.03)
 
 
@@ -335,13 +341,13 @@ def test_the_strength_of_a_spike_is_found_from_the_first_share(shape, strength):
     (factors,) = random_walk(*shape, np.eye(1), torch_rng(1), strength)
     share = factors.sigma[0].item() / factors.norm
     assert share > strength
-    assert alignment.spike_strength(share, *shape) == pytest.approx(strength, abs=0.02)
+    assert walks.spike_strength(share, *shape) == pytest.approx(strength, abs=0.02)
 
 
 def test_shares_that_noise_has_are_no_spike_and_all_is_all():
-    assert alignment.spike_strength(0.08, 576, 576) == 0
-    assert alignment.spike_strength(1.0, 576, 1536) == pytest.approx(1)
-    found = alignment.spike_strength(np.array([0.05, 0.5, 0.9]), 576, 1536)
+    assert walks.spike_strength(0.08, 576, 576) == 0
+    assert walks.spike_strength(1.0, 576, 1536) == pytest.approx(1)
+    found = walks.spike_strength(np.array([0.05, 0.5, 0.9]), 576, 1536)
     assert (np.diff(found) > 0).all()
 
 
@@ -353,7 +359,7 @@ def test_the_same_generator_gives_the_same_walk():
 def test_a_shuffled_trajectory_ends_where_the_measured_one_does():
     updates = list(torch.randn(4, 12, 9, generator=torch_rng()).cumsum(0))
     last = leading(updates[-1], 1)
-    shuffled = [alignment.step_shuffled(updates, torch_rng(i)) for i in range(5)]
+    shuffled = [walks.step_shuffled(updates, torch_rng(i)) for i in range(5)]
     for surrogate in shuffled:
         torch.testing.assert_close(surrogate[-1].sigma, last.sigma)
     firsts = {round(surrogate[0].sigma.item(), 3) for surrogate in shuffled}
@@ -369,7 +375,7 @@ def test_a_shuffled_trajectory_keeps_a_side_and_loses_an_order():
     steps = torch.eye(30)[0][:, None] * right[:, None, :]
     updates = list(steps.cumsum(0))
     measured = alignment.first_cosines([leading(each, 1) for each in updates])
-    null = alignment.shuffled_null(range(6), updates, torch_rng(), 30)
+    null = walks.shuffled_null(range(6), updates, torch_rng(), 30)
     null = null[null["kind"] == alignment.TO_FINAL].set_index(["side", "step"])["mean"]
     np.testing.assert_allclose(null[LEFT], 1, atol=1e-5)
     # Turning one way, the first step is the furthest from the last sum.
@@ -386,9 +392,9 @@ def test_the_null_of_a_square_matrix_prefers_no_side_at_all():
 
 def test_too_few_identifiable_draws_make_no_null():
     draws = [[unclear(6, 6)] * 2] * 30 + [[turned(6, 6, 0, 0)] * 2] * 19
-    null = alignment.simulated_null((1, 2), draws)
+    null = walks.simulated_null((1, 2), draws)
     assert (null["draws"] == 19).all() and null[["mean", "sd"]].isna().all(axis=None)
-    more = alignment.simulated_null((1, 2), [*draws, [turned(6, 6, 0, 0)] * 2])
+    more = walks.simulated_null((1, 2), [*draws, [turned(6, 6, 0, 0)] * 2])
     assert (more["draws"] == 20).all() and more["mean"].notna().all()
 
 
@@ -511,9 +517,7 @@ def test_independent_layers_and_seeds_agree_with_the_closed_form(kind):
                 (factors,) = random_walk(*shape, np.eye(1), generator, SPIKE)
                 found[tensor_name(layer, module)] = factors
         runs[f"full-seed{seed}"] = {10: found}
-    null = pd.concat(
-        [alignment.independent_alignment(*shape) for shape in SHAPES.values()]
-    )
+    null = pd.concat([walks.independent_alignment(*shape) for shape in SHAPES.values()])
     table = pairs(runs)
     found = contrast(table[table["kind"] == kind], null, draws=400)
     assert len(found) == 3
@@ -529,9 +533,9 @@ def test_shared_left_directions_across_layers_are_found():
         update = torch.outer(direction(24, 0.05 * layer), right / right.norm())
         kept[tensor_name(layer)] = leading(update, 1)
     table = pairs({"full-seed0": {10: kept}})
-    found = contrast(table, alignment.independent_alignment(24, 24), draws=400).iloc[0]
+    found = contrast(table, walks.independent_alignment(24, 24), draws=400).iloc[0]
     links = np.subtract.outer(np.arange(12), np.arange(12))[np.triu_indices(12, 1)]
-    expected = np.cos(0.05 * links).mean() - alignment.random_cosine(24)[0]
+    expected = np.cos(0.05 * links).mean() - walks.random_cosine(24)[0]
     assert found["delta"] == pytest.approx(expected, abs=0.04)
     assert found["z_low"] > 3 and found["low"] < found["delta"] < found["high"]
 
@@ -544,7 +548,7 @@ def test_one_layer_has_a_contrast_without_an_interval():
 
 def test_one_pair_of_layers_has_no_interval():
     run = {10: {tensor_name(i): turned(24, 24, 0.3 * i, 0, 0.01) for i in range(2)}}
-    null = alignment.independent_alignment(24, 24)
+    null = walks.independent_alignment(24, 24)
     found = contrast(pairs({"full-seed0": run}), null, draws=50)
     assert found["z"].notna().all() and found[["z_low", "low"]].isna().all(axis=None)
 
@@ -567,7 +571,7 @@ def test_the_interval_of_few_clusters_covers_what_it_should(clusters):
     for _ in range(400):
         sample = generator.normal(size=clusters)
         drawn = generator.choice(sample, (1000, clusters)).mean(1)
-        found = alignment.clustered_interval(sample.mean(), drawn, clusters)
+        found = clustered_interval(sample.mean(), drawn, clusters)
         hits += found.low <= 0 <= found.high
     assert 0.92 < hits / 400 < 0.98
 
@@ -584,7 +588,7 @@ def test_closed_forms_are_the_published_values():
 def test_a_simulated_walk_has_the_known_shares_and_linearity():
     # In 30 000 dimensions a walk of 100 steps is within 0.006 of the limit.
     steps, positions = np.arange(1, 101), walk_gram(100, 30_000, 1)
-    found = alignment.trajectory_statistics(positions, steps)
+    found = trajectory_statistics.trajectory_statistics(positions, steps)
     assert found["first_component_share"] == pytest.approx(WALK_SHARE, abs=0.006)
     assert found["share_of_five"] == pytest.approx(WALK_SHARE_OF_FIVE, abs=0.006)
     assert found["linearity_r2"] == pytest.approx(WALK_LINEARITY, abs=0.006)
@@ -595,16 +599,18 @@ def test_a_simulated_walk_has_the_known_shares_and_linearity():
 )
 def test_a_drift_makes_the_first_coefficient_more_linear(snr, expected):
     steps = np.arange(1, 301)
-    found = alignment.linearity_r2(expected_gram(steps, drift_snr=snr), steps)
+    found = trajectory_statistics.linearity_r2(
+        expected_gram(steps, drift_snr=snr), steps
+    )
     assert found == pytest.approx(expected, abs=0.003)
 
 
 def test_the_null_without_matrices_is_that_of_walks_in_so_many_dimensions():
     steps = np.arange(1, 21)
     null = walk_null(steps, 400, rng(), rho=0.4, drift_snr=0.5, dimension=300)
-    noise = alignment.path_variance(np.array(20.0), 0.4)
+    noise = walks.path_variance(np.array(20.0), 0.4)
     direct = pd.DataFrame(
-        alignment.trajectory_statistics(
+        trajectory_statistics.trajectory_statistics(
             walk_gram(20, 300, seed, 0.4, 0.5 * np.sqrt(noise) / 20), steps
         )
         for seed in range(400)
@@ -625,30 +631,32 @@ def test_many_dimensions_leave_the_null_no_spread():
 
 def test_a_straight_line_is_one_component_and_linear_in_and_out_of_sample():
     line = expected_gram(STEPS, drift_snr=1e6)
-    found = alignment.trajectory_statistics(line, STEPS)
+    found = trajectory_statistics.trajectory_statistics(line, STEPS)
     assert list(found.values())[:3] == pytest.approx([1, 1, 1], abs=1e-6)
-    assert alignment.extrapolation_r2(line, STEPS, 2) == pytest.approx(1, abs=1e-6)
+    assert trajectory_statistics.extrapolation_r2(line, STEPS, 2) == pytest.approx(
+        1, abs=1e-6
+    )
 
 
 def test_a_walk_is_linear_in_sample_but_cannot_be_extrapolated():
     found, steps = walk_gram(60, 20_000, 2), np.arange(1, 61)
-    assert alignment.linearity_r2(found, steps) > 0.9
-    assert alignment.extrapolation_r2(found, steps, 30) < 0
+    assert trajectory_statistics.linearity_r2(found, steps) > 0.9
+    assert trajectory_statistics.extrapolation_r2(found, steps, 30) < 0
 
 
 @pytest.mark.parametrize(("count", "defined"), [(1, 2), (2, 2), (3, 3), (4, 3), (5, 4)])
 def test_too_few_steps_leave_statistics_undefined(count, defined):
     steps = np.arange(1, count + 1)
-    found = alignment.trajectory_statistics(expected_gram(steps), steps)
+    found = trajectory_statistics.trajectory_statistics(expected_gram(steps), steps)
     assert np.isfinite(list(found.values())).sum() == defined
 
 
 def test_a_matrix_that_does_not_move_has_no_statistics():
     gram = np.zeros((6, 6))
-    found = alignment.trajectory_statistics(gram, np.arange(1, 7))
+    found = trajectory_statistics.trajectory_statistics(gram, np.arange(1, 7))
     assert np.isnan(list(found.values())).all()
     gram[5, 5] = 1.0  # and one that moves at the end has no line before
-    found = alignment.trajectory_statistics(gram, np.arange(1, 7))
+    found = trajectory_statistics.trajectory_statistics(gram, np.arange(1, 7))
     assert np.isnan([found["linearity_r2"], found["extrapolation_r2"]]).all()
 
 
@@ -656,7 +664,7 @@ def test_coefficients_are_projections_on_the_first_component_of_known_steps():
     positions = walk(8, 50, 3, drift=0.3)
     component = np.linalg.svd(positions[:5], full_matrices=False)[2][0]
     expected = positions @ component
-    found = alignment.first_coefficients(positions @ positions.T, 5)
+    found = trajectory_statistics.first_coefficients(positions @ positions.T, 5)
     np.testing.assert_allclose(found, expected * np.sign(expected[4]), atol=1e-8)
 
 

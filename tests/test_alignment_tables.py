@@ -6,19 +6,18 @@ import pytest
 import torch
 
 from analyze_alignment import main
-from rankone import alignment, alignment_tables, trajectory
-from rankone.alignment import (
-    ADJACENT,
-    OVER_TIME,
+from rankone.dynamics import alignment, alignment_tables, trajectory
+from rankone.dynamics.alignment import ADJACENT, OVER_TIME
+from rankone.dynamics.alignment_tables import SimulatedWalk, correlation, shared
+from rankone.dynamics.random_walk import (
     as_correlation,
     expected_gram,
     random_walk,
     simulated_updates,
 )
-from rankone.alignment_tables import Walk, correlation, shared
-from rankone.factors import save_directions, save_factors
-from rankone.svd import leading
-from rankone.tables import read_table, write_table
+from rankone.linalg.svd import leading
+from rankone.tables_io import read_table, write_table
+from rankone.weights.factors import save_directions, save_factors
 
 STEPS, EXPORTED = (2, 4, 6, 8), (4, 6, 8)
 SHAPES = {
@@ -225,7 +224,9 @@ def test_too_few_exported_steps_leave_a_plain_walk(exported):
 
 def test_runs_share_a_null_where_arm_steps_and_correlation_agree():
     def make(run, rho=0.0, steps=STEPS):
-        return Walk(run, (4, 4), steps, as_correlation(expected_gram(steps, rho)), 0.5)
+        return SimulatedWalk(
+            run, (4, 4), steps, as_correlation(expected_gram(steps, rho)), 0.5
+        )
 
     one, same = make("full-seed0"), make("full-seed1", 0.01)
     others = make("full-seed2", 0.9), make("prs-seed0"), make("full-seed3", 0, (1, 2))

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankone import anatomy
-from rankone.anatomy import (
+from rankone.geometry import update_location
+from rankone.geometry.update_location import (
     contingency,
-    describe,
     in_view,
     independent_overlap,
     largest,
     left_share,
+    location_statistics,
     low_magnitude_mask,
     margin_strata,
     noise,
@@ -38,7 +38,7 @@ from rankone.anatomy import (
     stripes,
     unchanged,
 )
-from rankone.svd import singular_values
+from rankone.linalg.svd import singular_values
 
 MATRIX = st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(0, 10**6))
 RUNS = 300
@@ -378,7 +378,7 @@ def test_random_masks_meet_the_base_by_chance():
     z = []
     for seed in range(1, RUNS + 1):
         changed = random_mask(50, 60, 0.2, seed)
-        row = anatomy.describe_place(changed, principal, strata, "place")
+        row = update_location.magnitude_statistics(changed, principal, strata, "place")
         assert row["place_null"] == pytest.approx(0.3)
         z.append((row["place_z"], row["place_margin_z"]))
     assert (np.mean(np.abs(z) > 1.96, axis=0) < FALSE_ALARMS).all()
@@ -387,7 +387,7 @@ def test_random_masks_meet_the_base_by_chance():
 def test_an_update_on_low_magnitude_entries_is_found():
     base = gaussian(100, 80)
     chosen = low_magnitude_mask(base, 0.2) & random_mask(100, 80, 0.5, 1)
-    row = describe(base, base + 0.1 * chosen, spectrum(base, 4), noise_of())
+    row = location_statistics(base, base + 0.1 * chosen, spectrum(base, 4), noise_of())
     assert row["low_magnitude_overlap"] == 1
     assert row["low_magnitude_overlap_null"] == pytest.approx(0.5)
     assert row["low_magnitude_overlap_z"] > 20
@@ -402,7 +402,9 @@ def test_rounding_fakes_an_update_off_the_principal_weights():
     rows = []
     for seed in range(20):
         trained = base + 3e-3 * gaussian(100, 120, 10 + seed)
-        rows.append(describe(base, trained, known, noise_of(seed), torch.bfloat16))
+        rows.append(
+            location_statistics(base, trained, known, noise_of(seed), torch.bfloat16)
+        )
     assert max(row["principal_overlap_z"] for row in rows) < -5
     given_margin = [row["principal_overlap_margin_z"] for row in rows]
     assert abs(np.mean(given_margin)) < 1 and np.std(given_margin) < 1.6
@@ -412,7 +414,7 @@ def test_an_update_of_principal_weights_is_found_beyond_the_margin():
     base = gaussian(80, 100)
     known = spectrum(base, 4)
     chosen = principal_mask(known, 0.5) & random_mask(80, 100, 0.4, 1)
-    row = describe(base, base + 0.1 * chosen, known, noise_of())
+    row = location_statistics(base, base + 0.1 * chosen, known, noise_of())
     assert row["principal_overlap"] == 1
     assert row["principal_overlap_margin_z"] > 20
 
@@ -534,7 +536,7 @@ def test_shares_of_planted_updates():
 def test_shares_of_noise_meet_chance_and_raise_no_alarm():
     known = spectrum(gaussian(40, 60), 4)
     rows = [
-        anatomy.describe_shares(gaussian(40, 60, seed), known)
+        update_location.share_statistics(gaussian(40, 60, seed), known)
         for seed in range(1, RUNS + 1)
     ]
     chance = {"principal_share": 16 / 2400, "left_share": 0.1, "right_share": 4 / 60}
@@ -578,7 +580,7 @@ def test_the_signs_explain_an_update_that_is_large_where_the_base_is():
     base = scale * gaussian(60, 50)
     known = spectrum(base, 4)
     rows = [
-        anatomy.describe_shares(scale * gaussian(60, 50, seed), known)
+        update_location.share_statistics(scale * gaussian(60, 50, seed), known)
         for seed in range(1, 51)
     ]
     found, signs = (
@@ -587,7 +589,7 @@ def test_the_signs_explain_an_update_that_is_large_where_the_base_is():
     )
     assert min(row["principal_share_z"] for row in rows) > 3
     assert found == pytest.approx(signs, rel=0.2)
-    planted = anatomy.describe_shares(0.1 * base, known)
+    planted = update_location.share_statistics(0.1 * base, known)
     assert planted["principal_share"] > 3 * planted["principal_share_sign_null"]
 
 
@@ -603,7 +605,7 @@ def test_noise_raises_no_alarm_in_any_view(shape, dtype):
         base = gaussian(*shape, 2 * seed)
         trained = base + 1e-2 * gaussian(*shape, 2 * seed + 1)
         known = spectrum(in_view(base, base, dtype)[0], 4)
-        row = describe(base, trained, known, noise_of(seed), dtype)
+        row = location_statistics(base, trained, known, noise_of(seed), dtype)
         assert row["sparsity"] == pytest.approx(row["sparsity_null"], abs=0.03)
         assert row["spectral_norm"] == pytest.approx(
             row["spectral_norm_null"], rel=0.15
@@ -625,7 +627,7 @@ def test_noise_raises_no_alarm_in_any_view(shape, dtype):
 def test_a_row_is_numbers_with_a_null_beside_every_statistic():
     base = gaussian(30, 40)
     trained = base + 0.1 * gaussian(30, 40, 1)
-    row = describe(base, trained, spectrum(base, 3), noise_of())
+    row = location_statistics(base, trained, spectrum(base, 3), noise_of())
     assert all(type(value) is float for value in row.values())
     # In float32 the margin decides what is of low magnitude: nothing varies.
     decided = {"low_magnitude_overlap_margin_z"}
@@ -643,10 +645,10 @@ def test_a_row_is_numbers_with_a_null_beside_every_statistic():
 def test_the_same_generator_gives_the_same_row():
     base = gaussian(30, 40)
     trained, known = base + 0.1 * gaussian(30, 40, 1), spectrum(base, 3)
-    first = describe(base, trained, known, noise_of(1))
-    again = describe(base, trained, known, noise_of(1))
+    first = location_statistics(base, trained, known, noise_of(1))
+    again = location_statistics(base, trained, known, noise_of(1))
     assert str(first) == str(again)
-    other = describe(base, trained, known, noise_of(2))
+    other = location_statistics(base, trained, known, noise_of(2))
     differ = {name for name in first if str(first[name]) != str(other[name])}
     assert differ and all(name.endswith("_null") for name in differ)
 
@@ -656,16 +658,19 @@ def test_the_bfloat16_view_is_that_of_both_rounded_weights():
     trained = base + 1e-2 * gaussian(30, 40, 1)
     rounded = in_view(base, trained, torch.bfloat16)
     known = spectrum(rounded[0], 3)
-    seen = describe(base, trained, known, noise_of(), torch.bfloat16)
-    again = describe(*rounded, known, noise_of())
+    seen = location_statistics(base, trained, known, noise_of(), torch.bfloat16)
+    again = location_statistics(*rounded, known, noise_of())
     for name in ("frobenius_norm", "sparsity", "row_stripes", "principal_share"):
         assert seen[name] == again[name]
-    assert seen["sparsity"] > describe(base, trained, known, noise_of())["sparsity"]
+    assert (
+        seen["sparsity"]
+        > location_statistics(base, trained, known, noise_of())["sparsity"]
+    )
 
 
 def test_a_matrix_that_did_not_train_has_sizes_and_no_places():
     base = gaussian(20, 30)
-    row = describe(base, base.clone(), spectrum(base, 2), noise_of())
+    row = location_statistics(base, base.clone(), spectrum(base, 2), noise_of())
     assert row["sparsity"] == row["sparsity_null"] == 1
     assert row["frobenius_norm"] == row["spectral_norm"] == row["spectrum_drift"] == 0
     assert row["rotation_left"] < 1e-4
@@ -677,7 +682,7 @@ def test_a_striped_update_is_found_in_rows_only():
     base = gaussian(60, 80)
     rows = (torch.arange(60) % 4 == 0)[:, None]
     update = 0.1 * rows * random_mask(60, 80, 0.5, 1)
-    row = describe(base, base + update, spectrum(base, 2), noise_of())
+    row = location_statistics(base, base + update, spectrum(base, 2), noise_of())
     assert row["row_stripes"] > 5 and row["row_stripes_z"] > 20
     assert row["row_stripes_given_margin_z"] > 20
     assert row["column_stripes"] < 2
@@ -686,6 +691,6 @@ def test_a_striped_update_is_found_in_rows_only():
 def test_weights_of_different_shapes_are_refused():
     base = gaussian(4, 5)
     with pytest.raises(ValueError, match="shape"):
-        describe(base, gaussian(5, 4), spectrum(base, 1), noise_of())
+        location_statistics(base, gaussian(5, 4), spectrum(base, 1), noise_of())
     with pytest.raises(ValueError, match="shape"):
-        describe(base, base, spectrum(gaussian(3, 5), 1), noise_of())
+        location_statistics(base, base, spectrum(gaussian(3, 5), 1), noise_of())

@@ -13,11 +13,11 @@ from numpy import float32
 from torch.distributions import Categorical, kl_divergence
 
 import sample
-from rankone import answers
-from rankone.answers import token_kl
+from rankone.data.sources.arithmetic import make_splits
+from rankone.data.verifiers.registry import correct
 from rankone.files import write_jsonl
-from rankone.problems import make_splits
-from rankone.verifiers import correct
+from rankone.inference import sampled_answers
+from rankone.inference.sampled_answers import token_kl
 from test_variants import save_step
 from tiny import make_model, make_tokenizer, study
 
@@ -30,7 +30,7 @@ ANSWER_COLUMNS = ["problem", "sample", "response", "correct", "tokens"]
 KEY = ["run", "step", "variant"]
 BASE, MODEL, TOKENIZER = make_model(0), make_model(1), make_tokenizer()
 for either in (BASE, MODEL):
-    answers.prepare(either, TOKENIZER, ["\n"])
+    sampled_answers.prepare(either, TOKENIZER, ["\n"])
 
 logits = arrays(float32, (3, 7), elements=st.floats(-30, 30, width=32))
 
@@ -107,7 +107,7 @@ def test_the_kl_is_taken_on_answers_at_temperature_one(step, tmp_path):
 def drawn(number=6):
     """Answers of the second model to prompts of different lengths."""
     rows = [{"prompt": text} for text in ("1 + 1 = 2\n3 + 4 =", "2 + 2 =", "=")]
-    return answers.draw(MODEL, TOKENIZER, rows, number, SETTINGS, (0, "test"))
+    return sampled_answers.draw(MODEL, TOKENIZER, rows, number, SETTINGS, (0, "test"))
 
 
 @torch.no_grad()
@@ -120,11 +120,15 @@ def direct(model, answer):
 
 @pytest.mark.parametrize("share", [True, False])
 def test_log_probabilities_are_those_of_a_plain_forward_pass(share, monkeypatch):
-    monkeypatch.setattr(answers.sharing, "can_share", lambda model: share)
-    monkeypatch.setattr(answers, "PASS_TOKENS", 16)
+    monkeypatch.setattr(
+        sampled_answers.prefix_sharing, "can_share", lambda model: share
+    )
+    monkeypatch.setattr(sampled_answers, "PASS_TOKENS", 16)
     found = drawn()
     expected = [direct(BASE, answer) for answer in found]
-    assert answers.log_probabilities(BASE, found) == pytest.approx(expected, abs=1e-4)
+    assert sampled_answers.log_probabilities(BASE, found) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_equal_answers_go_through_the_model_once():
@@ -135,7 +139,7 @@ def test_equal_answers_go_through_the_model_once():
         seen.append(len(targets))
         return torch.ones(len(targets))
 
-    sums = answers.totals(values, found, share=True)
+    sums = sampled_answers.totals(values, found, share=True)
     assert sums == [len(tokens) for _, tokens in found]
     assert sum(seen) == sum(len(tokens) for _, tokens in set(found)) < sum(sums)
 
@@ -143,7 +147,7 @@ def test_equal_answers_go_through_the_model_once():
 @given(st.lists(st.integers(1, 9), min_size=1), st.integers(1, 20))
 def test_a_pass_has_at_most_so_many_tokens_or_one_answer(lengths, size):
     rows = [((3,), (4,) * length) for length in lengths]
-    found = list(answers.passes(rows, size))
+    found = list(sampled_answers.passes(rows, size))
     assert [row for batch in found for row in batch] == rows
     for batch in found:
         assert len(batch) == 1 or sum(len(tokens) for _, tokens in batch) <= size
@@ -163,12 +167,16 @@ def test_the_kl_of_answers_is_that_of_the_enumerated_distribution():
     prompt = tuple(TOKENIZER("3 + 4 =")["input_ids"])
     whole = list(every_answer(prompt, BASE.generation_config.eos_token_id))
     p, q = (
-        torch.tensor(answers.log_probabilities(model, whole), dtype=torch.float64)
+        torch.tensor(
+            sampled_answers.log_probabilities(model, whole), dtype=torch.float64
+        )
         for model in (BASE, MODEL)
     )
     assert p.exp().sum().item() == pytest.approx(1, abs=1e-5)
     exact = (p.exp() * (p - q)).sum().item()
-    kl = torch.tensor(answers.forward_kl(BASE, MODEL, whole), dtype=torch.float64)
+    kl = torch.tensor(
+        sampled_answers.forward_kl(BASE, MODEL, whole), dtype=torch.float64
+    )
     assert (p.exp() * kl).sum().item() == pytest.approx(exact, rel=1e-4)
     # With less noise than the tokens that were sampled.
     spread = [(p.exp() * (values - exact) ** 2).sum() for values in (kl, p - q)]

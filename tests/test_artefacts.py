@@ -10,12 +10,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import write_adapter
 import write_merged
-from rankone import recipes
-from rankone.artefacts import whole_folder
-from rankone.checkpoints import metadata, weight_files, weights_hash
+from rankone import names
 from rankone.errors import UserError
-from rankone.models import load_model
-from rankone.substitution import sources, substituted
+from rankone.variants import grammar
+from rankone.variants.export import whole_folder
+from rankone.variants.in_place import open_step_weights, substituted
+from rankone.weights.base_model import load_model
+from rankone.weights.checkpoints import metadata, weight_files, weights_hash
 from test_variants import save_step
 from tiny import make_model
 
@@ -44,8 +45,8 @@ def logits(model):
 
 def variant_logits(name, step, others="base", dtype=torch.float32):
     """What the variant answers when it is substituted in memory."""
-    model, recipe = load_model(step[0], dtype), recipes.parse(name)
-    files = sources(weight_files(step[0]), *step[1:])
+    model, recipe = load_model(step[0], dtype), grammar.parse(name)
+    files = open_step_weights(weight_files(step[0]), *step[1:])
     with substituted(model, recipe, files, others, SETTINGS["seed"]):
         return logits(model)
 
@@ -85,7 +86,7 @@ def test_an_adapter_has_what_vllm_needs(step, tmp_path):
     assert not config["use_rslora"] and not config["use_dora"]
     assert config["bias"] == "none" and not config["modules_to_save"]
     assert not config["rank_pattern"] and not config["alpha_pattern"]
-    assert config["target_modules"] == sorted(recipes.MODULES)
+    assert config["target_modules"] == sorted(names.MODULES)
     assert config["base_model_name_or_path"] == "org/model"
     for name, tensor in load_file(folder / "adapter_model.safetensors").items():
         assert name.startswith("base_model.model.model.layers.")

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prepare_benchmarks as script
-from rankone import benchmarks
-from rankone.benchmarks import (
+from rankone.data import multiple_choice
+from rankone.data.multiple_choice import (
     BENCHMARKS,
     Benchmark,
     build_benchmark,
     check_items,
+    contains_either_way,
     distinct_questions,
     draw_distractors,
     facts_by_relation,
@@ -25,16 +26,15 @@ from rankone.benchmarks import (
     is_factual,
     make_item,
     mmlu_sample,
-    overlap,
     read_members,
     relation_items,
     science_item,
     unit_conversion,
     wikidata_facts,
 )
+from rankone.data.package_files import PackageFile
 from rankone.errors import UserError
 from rankone.files import sha256
-from rankone.packages import PackageFile
 
 CITIES = ["Oslo", "Rome", "Lima", "Cairo", "Quito", "Tokyo"]
 
@@ -141,14 +141,14 @@ def test_repeated_ids_are_refused():
 def test_facts_have_their_own_answer_and_three_others_of_the_relation():
     truth = {fact["input"]: fact["target"] for fact in capitals()}
     rows = wikidata_facts(capitals(), 0)
-    assert len(rows) == benchmarks.FACTS_PER_RELATION
+    assert len(rows) == multiple_choice.FACTS_PER_RELATION
     for row in rows:
         assert key(row) == truth[row["question"]]
         assert len(set(row["choices"])) == 4 and set(row["choices"]) <= set(CITIES)
 
 
 def test_relations_with_too_few_facts_or_answers_are_left_out():
-    few = capitals(benchmarks.MINIMUM_FACTS - 1)
+    few = capitals(multiple_choice.MINIMUM_FACTS - 1)
     same = [{**fact, "target": "Oslo"} for fact in capitals()]
     assert wikidata_facts(few, 0) == wikidata_facts(same, 0) == []
 
@@ -176,8 +176,10 @@ def test_prompts_that_quote_their_answer_are_left_out():
 
 
 def test_answers_overlap_when_one_contains_the_other():
-    assert overlap("Sunni Islam", "islam") and overlap("Islam", "Sunni Islam")
-    assert not overlap("Islam", "Hinduism")
+    assert contains_either_way("Sunni Islam", "islam") and contains_either_way(
+        "Islam", "Sunni Islam"
+    )
+    assert not contains_either_way("Islam", "Hinduism")
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), unique=True), st.integers())
@@ -187,7 +189,9 @@ def test_no_distractor_could_be_right_as_well(answers, seed):
     assert len(drawn) <= 3
     options = ["ab", *drawn]
     assert not any(
-        overlap(a, b) for i, a in enumerate(options) for b in options[i + 1 :]
+        contains_either_way(a, b)
+        for i, a in enumerate(options)
+        for b in options[i + 1 :]
     )
 
 
@@ -338,9 +342,9 @@ def test_domains_are_those_of_the_study():
 
 
 def test_the_snakefile_knows_the_package_of_every_benchmark():
-    from rankone.benchmarks import BENCHMARKS
-    from rankone.packages import PACKAGES
-    from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
+    from rankone.data.multiple_choice import BENCHMARKS
+    from rankone.data.package_files import PACKAGES
+    from rankone.data.package_index import BENCHMARK_PACKAGES, PACKAGE_FILES
 
     assert {n: b.package for n, b in BENCHMARKS.items()} == BENCHMARK_PACKAGES
     assert set(PACKAGES) == set(PACKAGE_FILES)

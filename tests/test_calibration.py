@@ -5,9 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
-from rankone import calibration, made_answers, made_trajectories, made_weights, verdicts
-from rankone.made_trajectories import Walk
-from rankone.made_weights import Plan
+from rankone.claims import (
+    calibration,
+    synthetic_answers,
+    synthetic_trajectories,
+    synthetic_weights,
+)
+from rankone.claims.synthetic_trajectories import WalkScenario
+from rankone.claims.synthetic_weights import WeightScenario
+from rankone.statistics import decision_rules
 
 
 def scenario(name):
@@ -36,8 +42,8 @@ def words(name, strength=0.0, seed=0):
 def test_every_claim_of_a_scenario_gets_a_verdict(name):
     found = words(name)
     assert set(found) == set(scenario(name).claims)
-    known = {verdicts.SUPPORTED, verdicts.CONTRADICTED}
-    known |= {verdicts.NULL_COMPATIBLE, verdicts.UNDETERMINED}
+    known = {decision_rules.SUPPORTED, decision_rules.CONTRADICTED}
+    known |= {decision_rules.NULL_COMPATIBLE, decision_rules.UNDETERMINED}
     assert set(found.values()) <= known
 
 
@@ -55,40 +61,44 @@ def test_every_claim_of_a_scenario_gets_a_verdict(name):
     ],
 )
 def test_a_strong_effect_is_supported(name, strength):
-    assert set(words(name, strength).values()) == {verdicts.SUPPORTED}
+    assert set(words(name, strength).values()) == {decision_rules.SUPPORTED}
 
 
 def test_made_up_weights_have_the_effect_and_nothing_else():
-    name = made_weights.names()[0]
-    base, (first, second) = made_weights.make_matrix(Plan(), name, seed=0)
+    name = synthetic_weights.names()[0]
+    base, (first, second) = synthetic_weights.make_matrix(
+        WeightScenario(), name, seed=0
+    )
     assert base.norm() == pytest.approx(1, rel=1e-5)
-    assert (first - base).norm() == pytest.approx(made_weights.SIZE, rel=1e-3)
+    assert (first - base).norm() == pytest.approx(synthetic_weights.SIZE, rel=1e-3)
     assert not torch.equal(first, second)
-    plan = Plan(effect=made_weights.spike, strength=0.9)
-    _, (end, _) = made_weights.make_matrix(plan, name, seed=0)
+    plan = WeightScenario(effect=synthetic_weights.spike, strength=0.9)
+    _, (end, _) = synthetic_weights.make_matrix(plan, name, seed=0)
     sigma = torch.linalg.svdvals(end - base)
     assert sigma[0] / sigma.norm() == pytest.approx(0.9, abs=0.1)
 
 
 def test_turned_weights_keep_their_singular_values():
-    base = made_weights.make_matrix(Plan(), made_weights.names()[0], seed=0)[0]
-    change = made_weights.turned(base, torch.Generator().manual_seed(0))
+    base = synthetic_weights.make_matrix(
+        WeightScenario(), synthetic_weights.names()[0], seed=0
+    )[0]
+    change = synthetic_weights.turned(base, torch.Generator().manual_seed(0))
     moved = torch.linalg.svdvals(base + 1e-4 * change / change.norm())
     assert (moved - torch.linalg.svdvals(base)).norm() < 1e-6
 
 
 def test_made_up_walks_have_their_gram_matrix():
-    name = made_trajectories.names()[0]
-    found = made_trajectories.updates(Walk(), name, "full-seed0", seed=0)
+    name = synthetic_trajectories.names()[0]
+    found = synthetic_trajectories.updates(WalkScenario(), name, "full-seed0", seed=0)
     squares = found.flatten(1).square().sum(1).numpy()
-    steps = np.array(made_trajectories.STEPS)
+    steps = np.array(synthetic_trajectories.STEPS)
     np.testing.assert_allclose(squares / squares[-1], steps / steps[-1], rtol=0.1)
 
 
 def test_made_up_answers_have_their_accuracy():
     rng = np.random.default_rng(0)
     base = (rng.random(20_000) < 0.4).astype(float)
-    found = made_answers.answers(base, (0.4, 0.55), rng)
+    found = synthetic_answers.answers(base, (0.4, 0.55), rng)
     assert found.mean() == pytest.approx(0.55, abs=0.02)
     assert np.corrcoef(base, found)[0, 1] > 0.4
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rankone.checkpoints import (
+from rankone.errors import UserError
+from rankone.files import replacing
+from rankone.weights.checkpoints import (
     check_match,
     export,
     index,
@@ -13,8 +15,6 @@ from rankone.checkpoints import (
     read,
     weight_files,
 )
-from rankone.errors import UserError
-from rankone.files import replacing
 from tiny import make_model, save_model
 
 

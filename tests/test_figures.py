@@ -9,12 +9,9 @@ from matplotlib import pyplot as plt
 
 from plot import main
 from rankone.errors import UserError
-from rankone.figures import (
-    FIGURES,
-    draw,
-    final_step,
-)
-from rankone.plotting import (
+from rankone.report.figures.registry import FIGURES, draw
+from rankone.report.figures.scores import final_step
+from rankone.report.style import (
     COLOURS,
     save,
     spread,
@@ -22,7 +19,7 @@ from rankone.plotting import (
     variant_marker,
     variant_order,
 )
-from rankone.tables import read_table
+from rankone.tables_io import read_table
 from synthetic import BASE_SCORES, FULL_SCORES, write_tables
 
 ARMS = {"full": None, "prs": "rank1", "shrunk": "shrunk", "noop": "full"}

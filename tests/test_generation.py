@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rankone import generation
-from rankone.generation import Draw
+from rankone.inference import generation
+from rankone.inference.generation import Draw
 from tiny import make_model, make_tokenizer
 
 PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None}

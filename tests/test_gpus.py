@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from conftest import ROOT
-from rankone import gpus
 from rankone.errors import UserError
-from rankone.gpus import leased, names, take
+from rankone.runtime import gpu_locks
+from rankone.runtime.gpu_locks import lock_gpus, names, take
 
 HOLDER = """
 import sys, time
@@ -23,7 +23,7 @@ with take(int(sys.argv[1]), ["0", "1"], Path(sys.argv[2])) as taken:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(gpus, "SECONDS", 0.05)
+    monkeypatch.setattr(gpu_locks, "SECONDS", 0.05)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
@@ -78,19 +78,19 @@ def test_more_than_there_are_is_refused_with_both_numbers(tmp_path):
 
 def test_a_job_sees_its_own_gpus_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
-    with leased(2, 3, tmp_path):
+    with lock_gpus(2, 3, tmp_path):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5"
 
 
 def test_a_job_without_gpus_sees_none(tmp_path):
-    with leased(0, 2, tmp_path):
+    with lock_gpus(0, 2, tmp_path):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_a_machine_without_gpus_and_a_slurm_job_are_left_alone(tmp_path, monkeypatch):
-    with leased(1, 0, tmp_path):
+    with lock_gpus(1, 0, tmp_path):
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with leased(1, 2, tmp_path):
+    with lock_gpus(1, 2, tmp_path):
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import yaml
 import tiny
 from conftest import ROOT
 from fake_hub import COMMIT, serve
-from rankone import hub
+from rankone.data import hub
 from rankone.errors import UserError
 from test_workflow import command, output
 

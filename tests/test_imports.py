@@ -11,10 +11,18 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import import_checkpoint
-from rankone import conversion, imports, updates
-from rankone.checkpoints import check_match, index, metadata, own_weights, weight_files
 from rankone.errors import UserError
 from rankone.files import sha256
+from rankone.study import runs
+from rankone.weights import import_checkpoint as conversion
+from rankone.weights import import_plan, updates
+from rankone.weights.checkpoints import (
+    check_match,
+    index,
+    metadata,
+    own_weights,
+    weight_files,
+)
 from tiny import make_model, make_tokenizer, save_model
 
 
@@ -78,7 +86,7 @@ def test_whole_weights_are_kept_to_the_bit(base, tmp_path, dtype, shard):
 
 def test_the_header_says_where_it_comes_from(base, tmp_path):
     folder = save_trained(tmp_path / "given")
-    (folder / imports.RECORD).write_text(json.dumps({"commit": "c0ffee"}))
+    (folder / import_plan.RECORD).write_text(json.dumps({"commit": "c0ffee"}))
     imported(base, folder)
     found = metadata(tmp_path / "step.safetensors")
     assert found["run"] == "r-seed0" and found["step"] == "4"
@@ -134,7 +142,7 @@ def test_a_head_of_its_own_is_another_architecture(base, tmp_path):
 
 def test_a_base_may_be_saved_with_its_tied_head(base, tmp_path):
     rewrite(base, head)
-    found = imports.fit(save_trained(tmp_path / "given"), base, {"path": str(base)})
+    found = import_plan.fit(save_trained(tmp_path / "given"), base, {"path": str(base)})
     assert "lm_head.weight" not in found.names
 
 
@@ -325,11 +333,11 @@ def test_one_tensor_is_in_memory_at_a_time(base, tmp_path, monkeypatch):
     ],
 )
 def test_a_hub_source_has_an_owner_a_name_and_a_revision(source, expected):
-    assert imports.hub(source) == expected
+    assert import_plan.hub_revision(source) == expected
 
 
 def test_the_seed_is_put_into_sources_which_are_sorted():
-    found = imports.sources("here", {"20": "b{seed}", 10: "a"}, 3)
+    found = runs.checkpoint_sources("here", {"20": "b{seed}", 10: "a"}, 3)
     assert list(found.items()) == [(10, "a"), (20, "b3")]
 
 
@@ -343,7 +351,7 @@ def test_the_seed_is_put_into_sources_which_are_sorted():
 )
 def test_steps_that_are_wrong_are_refused(steps, sentence):
     with pytest.raises(UserError, match=sentence):
-        imports.sources("here", steps, 0)
+        runs.checkpoint_sources("here", steps, 0)
 
 
 def test_a_download_without_a_network_says_what_to_do(tmp_path):
@@ -358,10 +366,10 @@ def test_a_download_without_a_network_says_what_to_do(tmp_path):
 def test_a_base_on_a_hub_may_have_an_adapter_with_a_local_name(base, tmp_path):
     save_adapter(tmp_path / "given", base="/models/Model-1B")
     hub = {"hub": "org/model-1b"}
-    assert imports.fit(tmp_path / "given", None, hub).adapter
+    assert import_plan.fit(tmp_path / "given", None, hub).adapter
     shutil.rmtree(tmp_path / "given")
     save_adapter(tmp_path / "given", base="")
-    assert imports.fit(tmp_path / "given", None, hub).adapter
+    assert import_plan.fit(tmp_path / "given", None, hub).adapter
 
 
 def test_merged_weights_load_in_transformers(base, tmp_path):

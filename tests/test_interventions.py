@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rankone import interventions, probing, training
-from rankone.checkpoints import index, weight_files
 from rankone.errors import UserError
-from rankone.interventions import Intervention, make, substitute
-from rankone.recipes import parse
-from rankone.updates import locate
+from rankone.training import callbacks, fit, interventions, measurement, run_state
+from rankone.training.interventions import Intervention, make, substitute
+from rankone.variants.grammar import parse
+from rankone.weights.checkpoints import index, read, weight_files
+from rankone.weights.updates import locate
 from tiny import make_model, make_tokenizer, save_model
 
 NAMES = sorted(name for name, _ in make_model().named_parameters() if locate(name))
@@ -45,7 +45,7 @@ def carry_out(base, recipe: str, **settings):
     """Weights before, weights object and optimizer after one intervention."""
     model, optimizer = trained()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    weights = interventions.weights_of(model, index(base))
+    weights = interventions.updates_of(model, index(base))
     rank = parse(recipe).rank or 1
     measured = {name: weights.factors(name, rank) for name in weights.names}
     intervention = Intervention(1, parse(recipe), **settings)
@@ -65,14 +65,14 @@ def test_controls_have_the_norm_of_the_rank1_part(base, recipe):
     before, weights, _ = carry_out(base, recipe)
     start = index(base)
     for name in NAMES:
-        update = before[name] - interventions.read(start, name)
+        update = before[name] - read(start, name)
         expected = torch.linalg.matrix_norm(update, 2).item()
         assert weights.update(name).norm().item() == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_random_direction_differs_between_steps(base):
     model, optimizer = trained()
-    weights = interventions.weights_of(model, index(base))
+    weights = interventions.updates_of(model, index(base))
     intervention = Intervention(1, parse("random_rank1"))
     found = []
     for step in (1, 2):
@@ -94,7 +94,7 @@ def test_other_tensors_are_kept_or_reset(base):
     _, weights, _ = carry_out(base, "rank1_in_q_proj", others="reset")
     start = index(base)
     for name in others:
-        assert torch.equal(weights.tensors[name], interventions.read(start, name))
+        assert torch.equal(weights.tensors[name], read(start, name))
 
 
 def test_a_kept_optimizer_state_is_untouched_and_a_zeroed_one_is_new(base):
@@ -109,7 +109,7 @@ def test_a_kept_optimizer_state_is_untouched_and_a_zeroed_one_is_new(base):
 
 def test_a_projected_first_moment_lies_in_the_kept_directions(base):
     model, optimizer = trained()
-    weights = interventions.weights_of(model, index(base))
+    weights = interventions.updates_of(model, index(base))
     measured = {name: weights.factors(name, 2) for name in weights.names}
     name = NAMES[0]
     state = optimizer.state[weights.tensors[name]]
@@ -161,14 +161,14 @@ def run(folder, base, **changes) -> dict[str, torch.Tensor]:
     grpo |= {"learning_rate": 1e-2, "max_completion_length": 2, "beta": 0.0}
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
-    training.train(
+    fit.train(
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "train_probe", "held_out"), PROBLEMS),
-        training.arguments(grpo, options["schedule"], 0, folder),
+        grpo.arguments(grpo, options["schedule"], 0, folder),
         *("prs-seed0", options, base, {}),
     )
-    return load_file(training.export_path(folder / "exports", 6))
+    return load_file(run_state.export_path(folder / "exports", 6))
 
 
 def same(first: dict, second: dict) -> bool:
@@ -194,7 +194,7 @@ def test_a_substituted_run_differs_and_ends_with_rank1_updates(plain, base, tmp_
     assert not same(plain, weights)
     start = index(base)
     for name in NAMES:
-        update = weights[name] - interventions.read(start, name)
+        update = weights[name] - read(start, name)
         sigma = torch.linalg.svdvals(update)
         assert sigma[1] < 1e-3 * sigma[0]
 
@@ -217,12 +217,12 @@ def fail_at(monkeypatch, target, name: str, call: int) -> None:
 
 
 CRASHES = [
-    (interventions.Weights, "put", 1),  # before the first matrix
-    (interventions.Weights, "put", 20),  # in the middle of the second substitution
-    (interventions, "reform", 7),
-    (probing, "probe", 3),
-    (probing, "save_factors", 4),
-    (training.Exporter, "on_step_end", 5),
+    (interventions.FullUpdates, "put", 1),  # before the first matrix
+    (interventions.FullUpdates, "put", 20),  # in the middle of the second substitution
+    (interventions, "update_optimizer_state", 7),
+    (measurement, "probe", 3),
+    (measurement, "save_factors", 4),
+    (callbacks.Exporter, "on_step_end", 5),
 ]
 
 
@@ -239,8 +239,8 @@ def test_a_run_killed_anywhere_ends_with_the_same_weights_and_tables(
     weights = run(tmp_path, base, intervention=intervention)
     folder, expected = undisturbed[reference]
     assert same(weights, expected)
-    moments = probing.moments(settings(intervention=intervention))
-    for gather in (probing.gather_probes, probing.gather_updates):
+    moments = measurement.measure_points(settings(intervention=intervention))
+    for gather in (measurement.gather_probes, measurement.gather_updates):
         tables = [gather(f / "measured", "r", moments) for f in (tmp_path, folder)]
         pd.testing.assert_frame_equal(*tables)
 
@@ -263,14 +263,14 @@ def test_the_reference_can_be_the_last_substitution(undisturbed):
 
 def test_every_moment_has_its_probes_and_updates(undisturbed):
     folder, _ = undisturbed["base"]
-    moments = probing.moments(settings(intervention=PRS))
+    moments = measurement.measure_points(settings(intervention=PRS))
     assert moments == [
         *((0, "step"), (3, "before"), (3, "after"), (6, "before"), (6, "after"))
     ]
-    probes = probing.gather_probes(folder / "measured", "r", moments)
+    probes = measurement.gather_probes(folder / "measured", "r", moments)
     assert len(probes) == len(moments) * 2 * 2 * 2
     assert probes["correct"].between(0, probes["samples"]).all()
-    updates = probing.gather_updates(folder / "measured", "r", moments)
+    updates = measurement.gather_updates(folder / "measured", "r", moments)
     after = updates[updates["moment"] == "after"]
     assert after["norm_share"].min() > 0.999
     assert updates["exp_avg_norm"].notna().all()

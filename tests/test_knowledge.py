@@ -6,24 +6,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rankone.errors import UserError
-from rankone.knowledge import (
+from rankone.analysis.forgetting import (
     CURVE_COLUMNS,
-    DAMAGED,
     FORGETTING_COLUMNS,
-    IMPROVED,
     RESIDUAL_COLUMNS,
-    RETAINED,
-    RETENTION_COLUMNS,
-    UNDETERMINED,
-    benefit_and_damage,
-    equivalence,
     forgetting_curve,
     forgetting_points,
     forgetting_tables,
+)
+from rankone.analysis.retention import (
+    RETENTION_COLUMNS,
+    benefit_and_damage,
     retention_table,
 )
-from rankone.statistics import Sample, bootstrap
+from rankone.errors import UserError
+from rankone.statistics.equivalence import (
+    DAMAGED,
+    IMPROVED,
+    RETAINED,
+    UNDETERMINED,
+    equivalence,
+)
+from rankone.statistics.intervals import Sample, bootstrap
 
 BASE, VARIANT = 0, 1
 MARGIN = 0.05

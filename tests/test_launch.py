@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 
 import ranks
 from conftest import ROOT
-from rankone import launch, probing, training
-from rankone.checkpoints import weight_files, weights_hash
 from rankone.errors import UserError
 from rankone.files import write_jsonl
+from rankone.training import fit, launch, measurement, run_state
+from rankone.weights.checkpoints import weight_files, weights_hash
 from tiny import save_model
 
 LAUNCH = {"processes": 2, "nodes": 1, "config": "ddp"}
@@ -39,7 +39,7 @@ def alone(base, tmp_path_factory):
     """Folders of every scenario, carried out by one process."""
     folder = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Trainer", ranks.GivenAnswers)
+        patch.setattr(fit, "Trainer", ranks.GivenAnswers)
         for name, changes in ranks.SCENARIOS.items():
             ranks.run(folder / name, weight_files(base), **changes)
     return folder
@@ -73,7 +73,7 @@ def shared(request, base, tmp_path_factory):
 
 
 def exported(folder: Path, step: int = ranks.STEPS) -> dict[str, torch.Tensor]:
-    return load_file(training.export_path(folder / "exports", step))
+    return load_file(run_state.export_path(folder / "exports", step))
 
 
 def same(found: torch.Tensor, start: torch.Tensor | None) -> bool:
@@ -98,12 +98,12 @@ def test_two_processes_end_with_the_weights_of_one(shared, alone, base):
 def test_two_processes_measure_what_one_measures(shared, alone):
     folder, names, _ = shared
     for name in names:
-        moments = probing.moments(ranks.settings(**ranks.SCENARIOS[name]))
+        moments = measurement.measure_points(ranks.settings(**ranks.SCENARIOS[name]))
         places = [place / name / "measured" for place in (alone, folder)]
-        one, two = (probing.gather_updates(place, "r", moments) for place in places)
+        one, two = (measurement.gather_updates(place, "r", moments) for place in places)
         columns = ["step", "moment", "tensor", "frobenius_norm", "sigma_1"]
         pd.testing.assert_frame_equal(one[columns], two[columns], rtol=1e-3)
-        one, two = (probing.gather_probes(place, "r", moments) for place in places)
+        one, two = (measurement.gather_probes(place, "r", moments) for place in places)
         assert len(one) == len(two) and one["problem"].equals(two["problem"])
 
 
@@ -111,7 +111,7 @@ def test_metrics_are_of_the_whole_batch_and_written_once(shared, alone):
     folder, names, _ = shared
     for name in names:
         one, two = (
-            pd.DataFrame(training.read_metrics(place / name / "metrics.jsonl"))
+            pd.DataFrame(run_state.read_metrics(place / name / "metrics.jsonl"))
             for place in (alone, folder)
         )
         columns = ["step", "reward", "reward_std", "loss", "entropy", "tokens"]
@@ -152,7 +152,7 @@ def arguments(folder: Path, base: Path) -> dict:
 
 def signal_after_steps(metrics: Path, steps: int) -> None:
     """Send SIGTERM to this process once so many steps are done."""
-    while len(training.read_metrics(metrics)) < steps:
+    while len(run_state.read_metrics(metrics)) < steps:
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -168,9 +168,9 @@ def test_sigterm_stops_all_processes_with_one_sentence_and_a_saved_state(
     watch.start()
     with pytest.raises(UserError, match=r"full-seed0: stopped by a signal at step"):
         launch.train(LAUNCH, 2, str(log), asked)
-    done = len(training.read_metrics(metrics))
+    done = len(run_state.read_metrics(metrics))
     assert 3 <= done < 300
-    assert training.last_checkpoint(state).name == f"checkpoint-{done}"
+    assert run_state.last_checkpoint(state).name == f"checkpoint-{done}"
     assert [f"step {n} of 300" in log.read_text() for n in (1, done, done + 1)] == [
         *(True, True, False)
     ]
@@ -206,7 +206,7 @@ def test_accelerate_accepts_the_shipped_configs(config, kind):
     assert (parsed.use_fsdp, parsed.use_deepspeed) == (
         *(kind == "FSDP", kind == "DEEPSPEED"),
     )
-    assert parsed.module and parsed.training_script == "rankone.launch"
+    assert parsed.module and parsed.training_script == "rankone.training.launch"
     if kind == "FSDP":
         assert parsed.fsdp_version == 2
     if kind == "DEEPSPEED":

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from conftest import ROOT
-from rankone import leases
 from rankone.errors import UserError
-from rankone.leases import hold
+from rankone.runtime import leases
+from rankone.runtime.leases import hold
 
 HOLDER = """
 import sys, time

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rankone.likelihood import (
+from rankone.analysis.likelihood import (
     KL_TABLE,
     PERPLEXITY_TABLE,
     count_table,
@@ -12,7 +12,7 @@ from rankone.likelihood import (
     null_table,
     perplexity_table,
 )
-from rankone.sampling import NULL_COLUMNS
+from rankone.analysis.pass_at_k import NULL_COLUMNS
 
 PROBLEMS, SAMPLES = 30, 4
 MODELS = [("base", "base"), ("full-seed0", "full"), ("full-seed0", "rank1")]

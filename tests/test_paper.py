@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from rankone import evaluation
 from rankone.errors import UserError
+from rankone.evaluation import hf_backend
 
 CONFIG = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
 CHOICES = {"choices": ["1", "2"], "labels": [1, 0]}
@@ -88,7 +88,7 @@ def outside() -> dict[str, dict]:
 
 @pytest.mark.parametrize("name", outside())
 def test_a_benchmark_loads_with_its_metric_and_number_of_examples(name, data):
-    loaded = evaluation.load_tasks({name: outside()[name]}, [], data)[name]
+    loaded = hf_backend.load_tasks({name: outside()[name]}, [], data)[name]
     assert len(loaded) == (57 if name == "mmlu" else 1)
     for task in loaded.values():
         assert len(task.eval_docs) == 1
@@ -103,13 +103,13 @@ def test_a_metric_that_a_task_lacks_is_refused_with_those_it_has(data):
     with pytest.raises(
         UserError, match="gsm8k: no metric 'acc'; gsm8k has exact_match"
     ):
-        evaluation.load_tasks({"gsm8k": wrong}, [], data)
+        hf_backend.load_tasks({"gsm8k": wrong}, [], data)
 
 
 def test_data_of_another_task_is_refused(data):
     wrong = outside()["gsm8k"] | {"hub": "math-ai/aime25"}
     with pytest.raises(UserError, match="cannot load it from math-ai/aime25"):
-        evaluation.load_tasks({"gsm8k": wrong}, [], data)
+        hf_backend.load_tasks({"gsm8k": wrong}, [], data)
 
 
 def test_a_filter_is_chosen_by_name_and_a_score_is_one_number():
@@ -119,14 +119,14 @@ def test_a_filter_is_chosen_by_name_and_a_score_is_one_number():
         for name, score in (("strict-match", 0), ("flexible-extract", 1))
     ]
     benchmark = {"domain": "mathematics", "metric": "exact_match,flexible-extract"}
-    (row,) = evaluation.item_rows("gsm8k", benchmark, "gsm8k", samples)
+    (row,) = hf_backend.item_rows("gsm8k", benchmark, "gsm8k", samples)
     assert (row["score"], row["metric"]) == (1.0, "exact_match")
     first = benchmark | {"metric": "exact_match"}
-    assert evaluation.item_rows("gsm8k", first, "gsm8k", samples)[0]["score"] == 0.0
+    assert hf_backend.item_rows("gsm8k", first, "gsm8k", samples)[0]["score"] == 0.0
     with pytest.raises(UserError, match="no filter 'other'; it has strict-match, flex"):
         other = benchmark | {"metric": "exact_match,other"}
-        evaluation.item_rows("gsm8k", other, "gsm8k", samples)
+        hf_backend.item_rows("gsm8k", other, "gsm8k", samples)
     ifeval = [shared | {"filter": "none", "inst_level_strict_acc": [True, False]}]
     with pytest.raises(UserError, match="one number is needed"):
         several = benchmark | {"metric": "inst_level_strict_acc"}
-        evaluation.item_rows("ifeval", several, "ifeval", ifeval)
+        hf_backend.item_rows("ifeval", several, "ifeval", ifeval)

@@ -81,7 +81,7 @@ def test_a_cluster_gives_gpus_memory_and_time_to_the_rules_that_need_them(tmp_pa
 def test_a_start_imports_no_heavy_library(tmp_path):
     modules = set(asked(tmp_path)["modules"])
     assert not modules & {"torch", "transformers", "lm_eval", "trl", "scipy"}
-    assert "rankone.study" in modules
+    assert "rankone.study.validation" in modules
 
 
 def test_a_profile_overrides_what_the_model_asks_for(tmp_path):

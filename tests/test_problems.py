@@ -2,9 +2,9 @@
 
 import pytest
 
-from rankone import problems
+from rankone.data.sources import arithmetic
+from rankone.data.sources.arithmetic import Family
 from rankone.errors import UserError
-from rankone.problems import Family
 
 ADD = {"operation": "addition", "digits": [2, 1]}
 SUBTRACT = {"operation": "subtraction", "digits": [2, 2]}
@@ -23,7 +23,7 @@ def settings(**changes):
 
 
 def test_splits_have_their_sizes_and_do_not_overlap():
-    splits = problems.make_splits(settings())
+    splits = arithmetic.make_splits(settings())
     ids = {name: {row["id"] for row in rows} for name, rows in splits.items()}
     assert {name: len(found) for name, found in ids.items()} == settings()["sizes"]
     assert not ids["train"] & ids["held_out"]
@@ -32,7 +32,7 @@ def test_splits_have_their_sizes_and_do_not_overlap():
 
 
 def test_few_shot_examples_are_in_no_split():
-    rows = problems.make_splits(settings())["train"]
+    rows = arithmetic.make_splits(settings())["train"]
     shots = {line for row in rows for line in row["prompt"].split("\n")[:-1]}
     questions = {row["prompt"].split("\n")[-1] for row in rows}
     assert len(shots) == 4
@@ -40,34 +40,34 @@ def test_few_shot_examples_are_in_no_split():
 
 
 def test_every_answer_is_exact():
-    for rows in problems.make_splits(settings()).values():
+    for rows in arithmetic.make_splits(settings()).values():
         for row in rows:
             expression = row["prompt"].split("\n")[-1].removesuffix(" =")
             assert row["answer"] == str(eval(expression))
 
 
 def test_the_same_seed_gives_the_same_problems_and_another_does_not():
-    first, again = (problems.make_splits(settings()) for _ in range(2))
+    first, again = (arithmetic.make_splits(settings()) for _ in range(2))
     assert first == again
-    assert problems.make_splits(settings(seed=1)) != first
+    assert arithmetic.make_splits(settings(seed=1)) != first
 
 
 def test_differences_are_not_negative():
-    assert all(a >= b for a, b in problems.pairs(Family("subtraction", (1, 2))))
+    assert all(a >= b for a, b in arithmetic.pairs(Family("subtraction", (1, 2))))
 
 
 def test_a_mixture_that_is_too_small_is_refused():
     small = settings(mixture=[MULTIPLY], shifted_mixture=[ADD])
     with pytest.raises(UserError, match="has 81 different problems.* need 92"):
-        problems.make_splits(small)
+        arithmetic.make_splits(small)
 
 
 def test_a_family_in_both_mixtures_is_refused():
     with pytest.raises(UserError, match="addition 2x1 is in `mixture` and"):
-        problems.make_splits(settings(shifted_mixture=[ADD]))
+        arithmetic.make_splits(settings(shifted_mixture=[ADD]))
 
 
 def test_a_probe_larger_than_train_is_refused():
     sizes = settings()["sizes"] | {"train_probe": 61}
     with pytest.raises(UserError, match="train_probe is larger"):
-        problems.check(settings(sizes=sizes))
+        arithmetic.check(settings(sizes=sizes))

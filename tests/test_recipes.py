@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from rankone import recipes
 from rankone.errors import UserError
-from rankone.recipes import MODULES, Recipe, check_adapter, parse
+from rankone.names import MODULES
+from rankone.variants import grammar
+from rankone.variants.grammar import Recipe, check_adapter, parse
 
 modules = st.sets(st.sampled_from(MODULES), min_size=1)
 layers = st.tuples(st.integers(0, 99), st.integers(0, 99)).map(sorted)
@@ -98,7 +99,7 @@ def test_the_wrong_part_of_a_name_is_told_with_examples(name, reason):
 
 
 def test_every_example_of_the_error_is_in_the_grammar():
-    assert all(parse(name).name == name for name in recipes.EXAMPLES.split(", "))
+    assert all(parse(name).name == name for name in grammar.EXAMPLES.split(", "))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,8 @@ def test_an_adapter_cannot_hold_trained_norms_and_embeddings():
 
 
 def test_the_grammar_needs_no_torch():
-    code = "import sys; import rankone.recipes; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; import rankone.variants.grammar; sys.exit('torch' in sys.modules)"
+    )
     path = {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
     assert subprocess.run([sys.executable, "-c", code], env=path).returncode == 0

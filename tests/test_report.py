@@ -8,11 +8,12 @@ import pytest
 from docutils.core import publish_parts
 
 from conftest import ROOT
-from rankone import report
 from rankone.errors import UserError
-from rankone.figures import FIGURES, draw
-from rankone.plotting import save
-from rankone.tables import read_table, write_table
+from rankone.report import page as pages
+from rankone.report import sentences
+from rankone.report.figures.registry import FIGURES, draw
+from rankone.report.style import save
+from rankone.tables_io import read_table, write_table
 from report import main
 from synthetic import BASE_SCORES, FULL_SCORES, KEPT, claims_rows, write_tables
 
@@ -40,7 +41,7 @@ def page(tables):
 
 
 def study(tmp_path, **scores):
-    return report.load_results(
+    return sentences.load_results(
         write_tables(tmp_path, full={**FULL_SCORES, **scores}, steps=(4,))
     )
 
@@ -54,7 +55,7 @@ def edited(results, table, variant, **values):
 
 
 def test_a_gain_is_reported_with_its_intervals(tmp_path):
-    sentence = report.gain_sentence(study(tmp_path)).replace(report.NBSP, " ")
+    sentence = sentences.gain_sentence(study(tmp_path)).replace(sentences.NBSP, " ")
     assert sentence.startswith("RLVR raised held-out accuracy from 30 % [")
     assert "to 70 % [" in sentence and "+40.0 points [" in sentence
     assert sentence.endswith("(two runs, 200 problems).")
@@ -62,20 +63,20 @@ def test_a_gain_is_reported_with_its_intervals(tmp_path):
 
 def test_no_gain_is_not_called_a_gain(tmp_path):
     results = study(tmp_path, problems_held_out=BASE_SCORES["problems_held_out"])
-    sentence = report.gain_sentence(results)
+    sentence = sentences.gain_sentence(results)
     assert "no detectable difference" in sentence and "raised" not in sentence
-    assert "undefined" in report.recovery_sentence(results)
+    assert "undefined" in sentences.recovery_sentence(results)
     assert "0.0" in sentence and "-0.0 points" not in sentence
 
 
 def test_a_loss_is_called_a_loss(tmp_path):
     results = study(tmp_path, problems_held_out=0.05)
-    assert report.gain_sentence(results).startswith("RLVR lowered")
-    assert "training lowered the score" in report.recovery_sentence(results)
+    assert sentences.gain_sentence(results).startswith("RLVR lowered")
+    assert "training lowered the score" in sentences.recovery_sentence(results)
 
 
 def test_rank_1_and_its_controls_are_told_together(tmp_path):
-    sentence = report.recovery_sentence(study(tmp_path)).replace(report.NBSP, " ")
+    sentence = sentences.recovery_sentence(study(tmp_path)).replace(sentences.NBSP, " ")
     assert "The rank-1 part of the updates alone keeps 75 % [" in sentence
     assert "what is left without it keeps 50 % [" in sentence
     assert "norm keeps no share of the gain that can be told from zero" in sentence
@@ -84,13 +85,13 @@ def test_rank_1_and_its_controls_are_told_together(tmp_path):
 
 def test_nothing_is_concluded_when_the_control_cannot_be_told_from_zero(tmp_path):
     results = edited(study(tmp_path), "recovery", "without_rank1", low=-0.1)
-    assert "not in the rank-1 part alone" not in report.recovery_sentence(results)
+    assert "not in the rank-1 part alone" not in sentences.recovery_sentence(results)
 
 
 def test_a_rank_1_part_below_the_base_is_not_said_to_keep_a_share(tmp_path):
     changed = {"recovery": -0.4, "low": -0.6, "high": -0.2}
     results = edited(study(tmp_path), "recovery", "rank1", **changed)
-    assert "alone falls below the base" in report.recovery_sentence(results)
+    assert "alone falls below the base" in sentences.recovery_sentence(results)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +99,14 @@ def test_a_rank_1_part_below_the_base_is_not_said_to_keep_a_share(tmp_path):
     [(0.6, "No change in general"), (0.9, "knowledge rose"), (0.2, "knowledge fell")],
 )
 def test_knowledge_is_worded_by_its_interval(tmp_path, score, words):
-    assert words in report.knowledge_sentence(study(tmp_path, wikidata_facts=score))
+    assert words in sentences.knowledge_sentence(study(tmp_path, wikidata_facts=score))
 
 
 def test_headline_has_a_row_for_every_variant_in_plain_ascii_columns(tables):
-    lines = report.headline(tables, RUNS).splitlines()
+    lines = sentences.headline(tables, RUNS).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("variant"))
     assert len(lines[start + 2 : start + 3 + len(KEPT)]) == len(KEPT) + 1
-    assert report.NBSP not in report.headline(tables, RUNS)
+    assert sentences.NBSP not in sentences.headline(tables, RUNS)
     column = lines[start].index("gain kept")
     assert lines[start + 2][column:].startswith("0 %")
     assert lines[start + 3][column:].startswith("100 %")
@@ -120,7 +121,7 @@ def test_page_stands_alone(page):
 
 def test_page_leads_with_the_result_and_shows_all_sections(page, tables):
     lead = re.search(r'<p class="lead">(.+?)</p>', page).group(1)
-    assert lead == report.sentences(report.load_results(tables))[0]
+    assert lead == sentences.sentences(sentences.load_results(tables))[0]
     for heading in ("Figures", "Methods", "Provenance", "Data"):
         assert f"<h2>{heading}</h2>" in page
     assert re.findall(r'<figure id="(\w+)">', page) == ["recovery", "training"]
@@ -128,10 +129,10 @@ def test_page_leads_with_the_result_and_shows_all_sections(page, tables):
 
 
 def test_imported_runs_are_named_with_what_is_not_known_of_them():
-    assert report.imported_sentence((["a-seed0"], [])) == ""
-    mixed = report.imported_sentence((["a-seed0"], ["b-seed0"]))
+    assert sentences.imported_sentence((["a-seed0"], [])) == ""
+    mixed = sentences.imported_sentence((["a-seed0"], ["b-seed0"]))
     assert mixed.startswith("b-seed0 was imported: what only a training shows")
-    assert report.imported_sentence(([], ["b-seed0"])).startswith("All runs were")
+    assert sentences.imported_sentence(([], ["b-seed0"])).startswith("All runs were")
 
 
 def test_a_study_without_trained_runs_has_a_headline_without_their_tables(
@@ -139,7 +140,7 @@ def test_a_study_without_trained_runs_has_a_headline_without_their_tables(
 ):
     for name in ("scores", "differences", "recovery"):
         shutil.copy(tables / f"{name}.tsv", tmp_path)
-    text = report.headline(tmp_path, ([], RUNS[0]))
+    text = sentences.headline(tmp_path, ([], RUNS[0]))
     assert "All runs were imported" in text and "overfitting" not in text
 
 
@@ -154,7 +155,7 @@ def test_page_shows_provenance_and_escapes_it(page):
 
 def test_headline_file_is_the_headline(page, tables):
     text = (tables.parent / "headline.txt").read_text()
-    assert text == report.headline(tables, RUNS)
+    assert text == sentences.headline(tables, RUNS)
 
 
 @pytest.mark.parametrize("name", [*FIGURES, "workflow"])
@@ -168,10 +169,10 @@ def test_every_figure_has_a_caption_in_valid_restructuredtext(name):
 def test_yaml_provenance_must_be_a_mapping(tmp_path):
     path = tmp_path / "provenance.yaml"
     path.write_text("a: {b: 1}\n")
-    assert report.flatten(report.read_provenance(path)) == [("a.b", "1")]
+    assert pages.flatten(pages.read_provenance(path)) == [("a.b", "1")]
     path.write_text("- a\n")
     with pytest.raises(UserError, match="expected a mapping, found list"):
-        report.read_provenance(path)
+        pages.read_provenance(path)
 
 
 def test_study_without_rank_1_or_knowledge_still_has_a_headline(tables, tmp_path):
@@ -181,9 +182,9 @@ def test_study_without_rank_1_or_knowledge_still_has_a_headline(tables, tmp_path
             ["base", "full"]
         )
         write_table(table[keep], tmp_path / f"{name}.tsv")
-    for name in report.ARM_TABLES:
+    for name in sentences.ARM_TABLES:
         shutil.copy(tables / f"{name}.tsv", tmp_path)
-    text = report.headline(tmp_path, RUNS)
+    text = sentences.headline(tmp_path, RUNS)
     assert (
         "RLVR raised" in text and "rank-1" not in text and "knowledge rose" not in text
     )
@@ -191,21 +192,21 @@ def test_study_without_rank_1_or_knowledge_still_has_a_headline(tables, tmp_path
 
 def test_an_intervention_gets_its_verdict_and_a_row(tmp_path):
     arms = {"full": None, "prs": "rank1", "shrunk": "shrunk"}
-    results = report.load_results(write_tables(tmp_path, arms=arms))
-    sentence = report.overfitting_sentence(results).replace(report.NBSP, " ")
+    results = sentences.load_results(write_tables(tmp_path, arms=arms))
+    sentence = sentences.overfitting_sentence(results).replace(sentences.NBSP, " ")
     assert sentence.startswith(
         "Implicit reward overfitting is supported for prs (+40.0"
     )
-    table = report.arm_table(results).set_index("arm")
+    table = sentences.arm_table(results).set_index("arm")
     assert table.loc["prs", "verdict"] == "supported"
     assert table.loc["shrunk", "verdict"] == "–"
     assert table.loc["prs", "training"].startswith("40")
 
 
 def test_without_interventions_nothing_is_said_of_them(tables):
-    results = report.load_results(tables)
-    assert report.overfitting_sentence(results) == ""
-    assert report.arm_table(results).empty
+    results = sentences.load_results(tables)
+    assert sentences.overfitting_sentence(results) == ""
+    assert sentences.arm_table(results).empty
 
 
 def test_the_page_begins_with_the_claims(page):
@@ -217,7 +218,7 @@ def test_the_page_begins_with_the_claims(page):
 
 
 def test_only_an_undetermined_claim_tells_its_power():
-    rows = report.claims_rows(claims_rows()).set_index("verdict")
+    rows = sentences.claims_rows(claims_rows()).set_index("verdict")
     assert [text for text in rows.index if "power" in text] == [
         "undetermined: a rule; power 42 % at an effect of 0.1"
     ]
@@ -225,5 +226,5 @@ def test_only_an_undetermined_claim_tells_its_power():
 
 def test_a_study_without_claims_has_no_section_for_them(tables):
     empty = claims_rows().iloc[:0]
-    assert report.claims_sentence(empty) == ""
-    assert report.claims_rows(empty).empty
+    assert sentences.claims_sentence(empty) == ""
+    assert sentences.claims_rows(empty).empty

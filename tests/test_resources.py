@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from snakemake.utils import validate
 
 from conftest import ROOT
-from rankone import resources
 from rankone.errors import UserError
+from rankone.study import estimates
 
 MEASURED = pd.read_csv(ROOT / "benchmarks" / "estimates.tsv", sep="\t")
 LARGE = {"hub": "owner/model", "revision": "0" * 40, "parameters": 7_615_616_512}
@@ -29,18 +29,18 @@ STUDIES = {"embedded": config(), "substitution": config("substitution")}
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_published_comparison_is_of_the_present_formulas(study):
-    costs = resources.costs(STUDIES[study])
+    costs = estimates.costs(STUDIES[study])
     for row in MEASURED[MEASURED["study"] == study].itertuples():
         cost = costs[row.rule]
         assert row.estimated_seconds == round(cost.seconds(row.work))
-        assert row.requested_mb == resources.megabytes(cost, attempt=1)
+        assert row.requested_mb == estimates.megabytes(cost, attempt=1)
 
 
 def test_no_measured_job_would_have_met_its_limits():
     for row in MEASURED.itertuples():
-        cost = resources.costs(STUDIES[row.study])[row.rule]
+        cost = estimates.costs(STUDIES[row.study])[row.rule]
         assert row.peak_mb < row.requested_mb
-        assert row.seconds < 60 * resources.minutes(cost, row.work, attempt=1)
+        assert row.seconds < 60 * estimates.minutes(cost, row.work, attempt=1)
 
 
 def test_memory_is_asked_for_within_reason():
@@ -56,7 +56,7 @@ def test_the_time_of_a_study_is_estimated_within_a_factor_of_two():
 
 def test_a_larger_model_needs_more_of_everything():
     small, large = (
-        resources.costs(config(model=m)) for m in (config()["model"], LARGE)
+        estimates.costs(config(model=m)) for m in (config()["model"], LARGE)
     )
     for rule, cost in small.items():
         assert large[rule].mem_mb > cost.mem_mb
@@ -65,51 +65,51 @@ def test_a_larger_model_needs_more_of_everything():
 
 def test_training_keeps_weights_gradients_and_moments_in_float32():
     state = 16 * LARGE["parameters"] / 1e6
-    found = resources.gpu_mb(config(model=LARGE))
+    found = estimates.gpu_mb(config(model=LARGE))
     assert state < found < 1.2 * state
-    assert resources.gpu_mb(config(model=LARGE, lora={"r": 8})) < found / 2
+    assert estimates.gpu_mb(config(model=LARGE, lora={"r": 8})) < found / 2
 
 
 def test_longer_answers_and_larger_batches_take_longer():
     plain = config(model=LARGE)
     for change in ({"max_completion_length": 12}, {"per_device_train_batch_size": 128}):
         changed = config(model=LARGE, grpo=plain["grpo"] | change)
-        assert resources.step_seconds(changed) > resources.step_seconds(plain)
+        assert estimates.step_seconds(changed) > estimates.step_seconds(plain)
 
 
 def test_a_gpu_twice_as_fast_takes_less_time_for_passes_alone():
     slow, fast = (config(hardware={"tflops": speed}) for speed in (1, 2))
-    one, two = resources.step_seconds(slow), resources.step_seconds(fast)
+    one, two = estimates.step_seconds(slow), estimates.step_seconds(fast)
     assert one / 2 < two < one
 
 
 @pytest.mark.parametrize("intervention", [None, {"period": 5}])
 def test_substitutions_are_measured_before_and_after(intervention):
-    from rankone.probing import moments
+    from rankone.training.measurement import measure_points
 
     settings = config()["arms"]["prs"]["intervention"] if intervention else None
     study = config() | {"intervention": settings}
-    estimated = resources.measurements(study, intervention)
-    assert estimated == pytest.approx(len(moments(study)), abs=1)
+    estimated = estimates.measurements(study, intervention)
+    assert estimated == pytest.approx(len(measure_points(study)), abs=1)
 
 
 def test_a_second_attempt_gets_more_memory_and_time():
-    cost = resources.costs(config(model=LARGE))["evaluate"]
-    assert resources.megabytes(cost, 2) == pytest.approx(1.5 * cost.mem_mb, abs=1)
-    assert resources.minutes(cost, 8, 2) == 2 * resources.minutes(cost, 8, 1)
+    cost = estimates.costs(config(model=LARGE))["evaluate"]
+    assert estimates.megabytes(cost, 2) == pytest.approx(1.5 * cost.mem_mb, abs=1)
+    assert estimates.minutes(cost, 8, 2) == 2 * estimates.minutes(cost, 8, 1)
 
 
 def test_training_goes_on_and_so_asks_for_a_day_at_most():
     schedule = {"max_steps": 10**6, "export_steps": [10**6]}
-    cost = resources.costs(config(model=LARGE, schedule=schedule))["train"]
-    assert resources.minutes(cost, 2, 1) == resources.minutes(cost, 2, 3) == 24 * 60
+    cost = estimates.costs(config(model=LARGE, schedule=schedule))["train"]
+    assert estimates.minutes(cost, 2, 1) == estimates.minutes(cost, 2, 3) == 24 * 60
 
 
 def test_weights_of_a_folder_are_counted_from_its_headers(tmp_path):
     shards = [{"a": torch.zeros(3, 5)}, {"b": torch.zeros(7, dtype=torch.bfloat16)}]
     for number, tensors in enumerate(shards):
         save_file(tensors, tmp_path / f"model-{number}.safetensors", {"format": "pt"})
-    assert resources.parameters({"path": str(tmp_path)}) == 22
+    assert estimates.parameters({"path": str(tmp_path)}) == 22
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"cut off in the middle"])
@@ -117,16 +117,16 @@ def test_a_damaged_file_is_named(tmp_path, content):
     file = Path(tmp_path, "model.safetensors")
     file.write_bytes(content)
     with pytest.raises(UserError, match="model.safetensors is not a whole"):
-        resources.parameters({"path": str(tmp_path)})
+        estimates.parameters({"path": str(tmp_path)})
 
 
 def test_the_summary_counts_jobs_and_hours():
     costs = {
-        "train": resources.Cost(2, 1000, 0, 1800),
-        "decompose": resources.Cost(0, 1000, 3600, 0),
+        "train": estimates.Cost(2, 1000, 0, 1800),
+        "decompose": estimates.Cost(0, 1000, 3600, 0),
     }
     totals = {"tflops": 100, "gpu": 25, "peak": 200, "kept": 150}
-    text = resources.summary(costs, {"train": [1, 3], "decompose": [0, 0]}, totals)
+    text = estimates.summary(costs, {"train": [1, 3], "decompose": [0, 0]}, totals)
     assert "GPU hours: 4.00 in 2 jobs: train 4.00 (2)" in text
     assert "CPU hours: 2.00 in 2 jobs: decompose 2.00 (2)" in text
     assert "train: 25 GB" in text and "200 GB at the most, 150 GB at the end" in text

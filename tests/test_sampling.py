@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from rankone.errors import UserError
-from rankone.sampling import (
+from rankone.analysis.pass_at_k import (
     EFFICIENCY_COLUMNS,
     NULL_COLUMNS,
     PASS_COLUMNS,
@@ -21,14 +20,15 @@ from rankone.sampling import (
     crossings,
     efficiency_gap,
     efficiency_table,
-    mcnemar,
     pass_at_k,
     pass_table,
     powers,
     resampled_null,
     solvable_sets,
 )
-from rankone.statistics import LEVEL
+from rankone.errors import UserError
+from rankone.statistics.hypothesis_tests import mcnemar
+from rankone.statistics.intervals import LEVEL
 
 KS = [1, 2, 4, 8, 16]
 STUDIES = 200

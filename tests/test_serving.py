@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-import evaluate
+import evaluate_variants
 import tiny
-from rankone import serving
-from rankone.checkpoints import index, weight_files
 from rankone.errors import UserError
+from rankone.evaluation import vllm_backend
 from rankone.files import write_jsonl
-from rankone.recipes import LORA_RANKS, parse
+from rankone.variants.grammar import VLLM_LORA_RANKS, parse
+from rankone.weights.checkpoints import index, weight_files
 from test_sharing import requests
 from test_variants import save_step
 
@@ -87,7 +87,7 @@ def table(step, backend, names=VARIANTS, **changes):
     output = folder / f"{backend}.parquet"
     chosen = settings(folder, backend, **changes)
     files = (paths[0], folder / "data", *paths[1:])
-    evaluate.main("tiny", 4, names, *files, chosen, output)
+    evaluate_variants.main("tiny", 4, names, *files, chosen, output)
     return pd.read_parquet(output)
 
 
@@ -123,7 +123,7 @@ def opened(step, names, **changes):
     places = (weight_files(paths[0]), *paths[1:])
     recipes = [parse(name) for name in names]
     asked = settings(folder, "vllm", **changes)
-    return serving.open_engine(paths[0], asked, places, recipes)
+    return vllm_backend.open_engine(paths[0], asked, places, recipes)
 
 
 def test_an_adapter_is_deleted_and_no_request_is_left(step, vllm):
@@ -167,14 +167,14 @@ def test_a_base_that_does_not_come_back_is_noticed(step, vllm):
     [([], None), ([1], 1), ([1, 2], 8), ([9, 16], 16), ([300], 320), ([512], 512)],
 )
 def test_the_engine_has_the_smallest_rank_that_vllm_allows(ranks, expected):
-    assert serving.engine_rank(ranks) == expected
+    assert vllm_backend.engine_rank(ranks) == expected
 
 
 def test_a_rank_beyond_vllms_is_refused():
     with pytest.raises(
-        UserError, match=f"rank 513, but vLLM serves at most {LORA_RANKS[-1]}"
+        UserError, match=f"rank 513, but vLLM serves at most {VLLM_LORA_RANKS[-1]}"
     ):
-        serving.engine_rank([1, 513])
+        vllm_backend.engine_rank([1, 513])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_rank_beyond_vllms_is_refused():
 )
 def test_an_adapters_rank_is_known_before_it_is_written(step, name, rank):
     base = index(weight_files(step[1][0]))
-    assert serving.adapter_rank(parse(name), base) == rank
+    assert vllm_backend.adapter_rank(parse(name), base) == rank
 
 
 FUSED = {"model.layers.0.self_attn.qkv_proj.base_layer.weight", "model.norm.weight"}
@@ -201,10 +201,10 @@ EMBEDDING = "model.embed_tokens"
     ],
 )
 def test_a_tensor_is_loaded_by_the_engines_name(name, known, expected):
-    assert serving.engine_name(f"{name}.weight", known) == f"{name}{expected}"
+    assert vllm_backend.engine_name(f"{name}.weight", known) == f"{name}{expected}"
 
 
 def test_a_missing_vllm_is_explained(step, monkeypatch):
-    monkeypatch.setattr(serving, "find_spec", lambda _: None)
+    monkeypatch.setattr(vllm_backend, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"vLLM is not installed .* install lm-eval"):
         opened(step, ["rank1"])

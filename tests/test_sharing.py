@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 
-from rankone import evaluation, sharing, training
+from rankone.evaluation import hf_backend
+from rankone.inference import prefix_sharing
 from tiny import make_model, make_tokenizer
 
 MODEL = make_model()
@@ -30,7 +31,7 @@ def direct(context, continuation):
 @torch.no_grad()
 def test_packed_sequences_give_every_continuation_its_own_log_probability(groups):
     contexts, continuations = zip(*groups, strict=True)
-    inputs = sharing.pack(contexts, continuations, torch.device("cpu"))
+    inputs = prefix_sharing.pack(contexts, continuations, torch.device("cpu"))
     labels = inputs.pop("shift_labels")
     scores = MODEL(**inputs).logits.log_softmax(-1)
     found = scores.gather(-1, labels.clamp(min=0)[..., None])[..., 0][labels != -100]
@@ -40,16 +41,16 @@ def test_packed_sequences_give_every_continuation_its_own_log_probability(groups
 
 def trainer(tmp_path, share, monkeypatch):
     """A trainer of the tiny model, with or without sharing."""
-    monkeypatch.setattr(sharing, "can_share", lambda model: share)
+    monkeypatch.setattr(prefix_sharing, "can_share", lambda model: share)
     options = {"per_device_train_batch_size": 12, "num_generations": 4}
     grpo = options | {"learning_rate": 1e-2, "max_completion_length": 3, "bf16": False}
     schedule = {"max_steps": 2, "save_steps": 10}
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
     prompts = ["1 + 1 = 2\n3 + 4 =", "2 + 2 =", "5 + 5 =", "2 + 7 =", "1 ="]
-    made = training.Trainer(
+    made = grpo.Trainer(
         model=copy.deepcopy(MODEL),
-        args=training.arguments(grpo, schedule, 0, tmp_path / str(share)),
+        args=grpo.arguments(grpo, schedule, 0, tmp_path / str(share)),
         reward_funcs=lambda completions, **_: [float("1" in c) for c in completions],
         train_dataset=Dataset.from_list([{"prompt": p} for p in prompts]),
         processing_class=tokenizer,
@@ -91,7 +92,7 @@ def test_generation_is_the_same_with_one_prefill_a_prompt(prompts):
     batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
     options = {"max_new_tokens": 5, "do_sample": True, "temperature": 1.0}
     outputs = []
-    for generate in (MODEL.generate, sharing.prefill_once(MODEL)):
+    for generate in (MODEL.generate, prefix_sharing.prefill_once(MODEL)):
         torch.manual_seed(0)
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         outputs.append(generate(**inputs, **options))
@@ -105,9 +106,9 @@ def requests(pairs):
 def test_choices_that_share_a_question_score_as_in_lm_eval(monkeypatch):
     pairs = [(q, f" {c}") for q in ("sun is", "a", "rain on") for c in ("hot", "wet 1")]
     pairs = pairs[::2] + pairs[1::2]
-    lm = evaluation.wrap(MODEL, make_tokenizer(), 4)
+    lm = hf_backend.wrap(MODEL, make_tokenizer(), 4)
     shared = lm.loglikelihood(requests(pairs))
-    monkeypatch.setattr(evaluation, "can_share", lambda model: False)
+    monkeypatch.setattr(hf_backend, "can_share", lambda model: False)
     plain = lm.loglikelihood(requests(pairs))
     assert [greedy for _, greedy in shared] == [greedy for _, greedy in plain]
     values = [[value for value, _ in scores] for scores in (shared, plain)]
@@ -116,13 +117,13 @@ def test_choices_that_share_a_question_score_as_in_lm_eval(monkeypatch):
 
 def test_a_question_too_long_for_the_model_is_left_to_lm_eval():
     pairs = [("a" * 200, " b"), ("a" * 200, " c")]
-    scores = evaluation.wrap(MODEL, make_tokenizer(), 4).loglikelihood(requests(pairs))
+    scores = hf_backend.wrap(MODEL, make_tokenizer(), 4).loglikelihood(requests(pairs))
     assert len(scores) == 2
 
 
 def test_batches_hold_about_as_many_continuations_as_asked():
     groups = {"a": [0, 1], "b": [2], "c": [3, 4, 5], "d": [6]}
-    assert list(evaluation.batches(list("abcd"), groups, 3)) == [
+    assert list(hf_backend.batches(list("abcd"), groups, 3)) == [
         ["a", "b"],
         ["c"],
         ["d"],

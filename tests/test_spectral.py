@@ -6,18 +6,23 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rankone import geometry, made_weights, spectral
-from rankone.checkpoints import index
-from rankone.made_weights import Plan
-from rankone.tails import describe
+from rankone.claims import synthetic_weights
+from rankone.claims.synthetic_weights import WeightScenario
+from rankone.geometry import spectra
+from rankone.geometry import tables as geometry
+from rankone.geometry.against_null import matrix_statistics
+from rankone.weights.checkpoints import index, read
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Made-up weights whose update has a heavy tail, on disk."""
     folder = tmp_path_factory.mktemp("weights")
-    plan = Plan(effect=made_weights.power_law, strength=0.7)
-    made = {n: made_weights.make_matrix(plan, n, 0) for n in made_weights.names()[::3]}
+    plan = WeightScenario(effect=synthetic_weights.power_law, strength=0.7)
+    made = {
+        n: synthetic_weights.make_matrix(plan, n, 0)
+        for n in synthetic_weights.names()[::3]
+    }
     save_file({n: base for n, (base, _) in made.items()}, folder / "base.safetensors")
     save_file({n: ends[0] for n, (_, ends) in made.items()}, folder / "end.safetensors")
     return index([folder / "base.safetensors"]), index([folder / "end.safetensors"])
@@ -26,7 +31,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tables(files):
     base, trained = files
-    return spectral.examine(base, {}, 2, 0, "base"), spectral.examine(
+    return spectra.examine(base, {}, 2, 0, "base"), spectra.examine(
         base, trained, 2, 3, "run"
     )
 
@@ -35,8 +40,8 @@ def test_the_objects_are_the_weights_the_update_and_its_rounded_view(tmp_path):
     save_file({"w": torch.ones(2, 3)}, tmp_path / "base.safetensors")
     save_file({"w": torch.full((2, 3), 1.001)}, tmp_path / "end.safetensors")
     base, end = (index([tmp_path / f"{n}.safetensors"]) for n in ("base", "end"))
-    assert list(spectral.objects(base, {}, "w")) == ["base"]
-    found = spectral.objects(base, end, "w")
+    assert list(spectra.objects(base, {}, "w")) == ["base"]
+    found = spectra.objects(base, end, "w")
     assert list(found) == ["trained", "update", "update_bfloat16"]
     torch.testing.assert_close(found["update"], torch.full((2, 3), 0.001))
     assert not found["update_bfloat16"].any()
@@ -47,8 +52,8 @@ def test_every_matrix_and_object_has_a_row_that_is_the_matrix_alone(files, table
     values = tables[1]["values"]
     assert len(values) == 3 * len(base) and len(tables[0]["values"]) == len(base)
     row = values[values["object"] == "trained"].iloc[0]
-    expected = describe(spectral.read(trained, row["tensor"]))
-    for name in spectral.COMPARED:
+    expected = matrix_statistics(read(trained, row["tensor"]))
+    for name in spectra.COMPARED:
         assert row[name] == pytest.approx(expected[name], nan_ok=True)
     assert values["fit_p"].between(0, 1).all()
 
@@ -63,12 +68,12 @@ def test_each_object_has_its_own_nulls_and_a_shape_shares_the_gaussian(tables):
     }
     shared = draws[draws["null"] == "gaussian"]
     assert set(shared["tensor"]) == {""}
-    assert (shared.groupby("shape").size() == 2 * spectral.SHARED).all()
+    assert (shared.groupby("shape").size() == 2 * spectra.SHARED).all()
     assert tables[0]["draws"].empty
 
 
 def test_the_same_step_has_the_same_draws_again(files, tables):
-    again = spectral.examine(*files, 2, 3, "run")
+    again = spectra.examine(*files, 2, 3, "run")
     for name, table in tables[1].items():
         pd.testing.assert_frame_equal(again[name], table)
 
@@ -117,7 +122,7 @@ def test_pooled_p_is_uniform_where_the_null_is_true():
     for _ in range(40):
         levels = rng.normal(size=40)
         names = [f"m{i}" for i in range(40)]
-        flat = {name: 0.0 for name in spectral.COMPARED}
+        flat = {name: 0.0 for name in spectra.COMPARED}
         values = pd.DataFrame({"tensor": names, "run": "r", "step": 1} | flat | keys)
         values["hill_alpha"] = levels + rng.normal(size=40)
         draws = pd.concat(

@@ -9,19 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binom
 
-from rankone.statistics import (
+from rankone.statistics.intervals import (
     DEFINED,
     LEVEL,
     LOSS,
     NO_GAIN,
     bootstrap,
     bootstrap_mean,
-    noise_norm_share,
-    noise_spectrum,
     paired_difference,
     recovery,
     wilson,
 )
+from rankone.statistics.marchenko_pastur import noise_norm_share, noise_spectrum
 
 BASE, FULL, VARIANT = 0, 1, 2
 STUDIES = 400

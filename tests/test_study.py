@@ -8,9 +8,10 @@ import yaml
 
 import tiny
 from conftest import ROOT
-from rankone import resources, study
-from rankone.config_files import check_keys
 from rankone.errors import UserError
+from rankone.evaluation import tasks
+from rankone.study import disk, estimates, validation
+from rankone.study.yaml_keys import check_keys
 from test_imports import rewrite, save_adapter, save_trained
 
 INTERVENTION = {"reference": "base", "others": "keep", "optimizer_state": "keep"}
@@ -33,11 +34,11 @@ def config(tmp_path):
 
 def refused(config, sentence):
     with pytest.raises(UserError, match=sentence):
-        study.check(config)
+        validation.check(config)
 
 
 def test_the_tiny_study_is_accepted(config):
-    study.check(config)
+    validation.check(config)
 
 
 def test_a_step_beyond_the_run_is_refused(config):
@@ -57,14 +58,14 @@ def test_a_batch_that_does_not_split_into_groups_is_refused(config):
 
 def test_an_accumulated_batch_is_counted_whole(config):
     config["grpo"] |= {"gradient_accumulation_steps": 3, "num_generations": 24}
-    study.check(config)
+    validation.check(config)
 
 
 def test_the_batches_of_all_processes_are_split_into_groups_together(config):
     config["grpo"] |= {"per_device_train_batch_size": 8, "num_generations": 32}
     refused(config, "8 completions a step cannot be split")
     config["launch"] |= {"processes": 4}
-    study.check(config)
+    validation.check(config)
 
 
 def test_processes_that_cannot_be_spread_over_the_nodes_are_refused(config):
@@ -90,11 +91,11 @@ def test_an_unknown_variant_is_refused(config):
 
 def test_more_directions_than_vllm_serves_are_refused(config):
     config["variants"] += ["rank513", "direction513", "without_rank513"]
-    study.check(config)
+    validation.check(config)
     config["evaluate"]["backend"] = "vllm"
     refused(config, "rank513 needs an adapter of rank 513, but vLLM serves at most 512")
     config["others"], config["artefacts"]["adapters"] = "trained", []
-    study.check(config)
+    validation.check(config)
 
 
 def test_an_engine_argument_that_rankone_sets_is_refused(config):
@@ -115,12 +116,12 @@ def test_an_adapter_of_a_variant_without_a_known_rank_is_refused(config):
 
 def test_a_merged_model_may_be_any_variant(config):
     config["artefacts"]["models"] += ["without_rank1", "bulk_matched", "0.5x_full"]
-    study.check(config)
+    validation.check(config)
 
 
 def test_more_triplets_than_are_stored_may_be_asked_for(config):
     config["variants"] += ["rank20", "rank50pct"]
-    study.check(config)
+    validation.check(config)
 
 
 def test_an_unknown_benchmark_is_refused(config):
@@ -130,7 +131,7 @@ def test_an_unknown_benchmark_is_refused(config):
 
 def test_a_benchmark_of_lm_eval_itself_is_accepted(config):
     config["benchmarks"]["gsm8k"] = {"domain": "mathematics", "hub": "openai/gsm8k"}
-    study.check(config)
+    validation.check(config)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_benchmark_of_lm_eval_itself_is_accepted(config):
     ],
 )
 def test_a_task_of_lm_eval_is_found_by_its_name(name, folder):
-    found = study.lm_eval_folder(name)
+    found = tasks.lm_eval_folder(name)
     assert (found.name if found else None) == folder
 
 
@@ -171,9 +172,9 @@ def test_too_many_problems_are_refused(config):
 def test_a_disk_that_is_too_full_is_refused(tmp_path):
     (tmp_path / "half").write_bytes(b"x" * 1000)
     room = shutil.disk_usage(".").free
-    study.check_disk(room // 2, [])
+    disk.check_disk(room // 2, [])
     with pytest.raises(UserError, match=r"GB free, but exports .* GB more"):
-        study.check_disk(room * 2, [str(tmp_path)])
+        disk.check_disk(room * 2, [str(tmp_path)])
 
 
 def test_a_study_needs_room_for_base_exports_merged_models_and_state():
@@ -182,11 +183,11 @@ def test_a_study_needs_room_for_base_exports_merged_models_and_state():
     config |= {"artefacts": {"models": ["rank1"]}, "checkpoints": "keep"}
     steps = len(config["schedule"]["export_steps"])
     durable = model * (1 + 3 * (steps + 1))
-    assert study.disk_needed(config) == (durable + model * study.STATE_COPIES, durable)
-    less = model * (1 + 3 * (steps * study.DECOMPOSED + 1))
+    assert disk.disk_needed(config) == (durable + model * disk.STATE_COPIES, durable)
+    less = model * (1 + 3 * (steps * disk.DECOMPOSED + 1))
     config["checkpoints"] = "temp"
-    assert study.disk_needed(config) == (
-        round(less + model * (study.STATE_COPIES + steps)),
+    assert disk.disk_needed(config) == (
+        round(less + model * (disk.STATE_COPIES + steps)),
         round(less),
     )
 
@@ -195,9 +196,9 @@ def test_an_imported_adapter_needs_room_for_its_factors_alone(config, tmp_path):
     save_adapter(tmp_path / "adapter", base="model")
     config["artefacts"]["models"], config["checkpoints"] = [], "keep"
     config["arms"] = {"given": {"import": {"steps": {4: str(tmp_path / "adapter")}}}}
-    base = 4 * resources.parameters(config["model"])
+    base = 4 * estimates.parameters(config["model"])
     factors = 4 * 3 * 2 * (32 + 32 + 48 + 32)
-    assert study.disk_needed(config) == (base + factors,) * 2
+    assert disk.disk_needed(config) == (base + factors,) * 2
 
 
 @pytest.fixture
@@ -210,13 +211,13 @@ def steps(config, tmp_path):
 
 
 def test_an_import_beside_trained_arms_is_accepted(config, steps):
-    study.check(config)
+    validation.check(config)
 
 
 def test_a_study_that_only_imports_needs_no_schedule(config, steps):
     config["arms"] = {"given": config["arms"]["given"]}
     del config["schedule"]
-    study.check(config)
+    validation.check(config)
 
 
 def test_a_trained_arm_needs_a_schedule(config, steps):
@@ -250,7 +251,7 @@ def test_two_seeds_need_two_trajectories(config, steps, tmp_path):
     for seed in (1, 2):
         save_trained(tmp_path / f"run-{seed}", seed=seed)
     steps[4] = str(tmp_path / "run-{seed}")
-    study.check(config)
+    validation.check(config)
 
 
 def test_an_import_cannot_have_an_intervention(config, steps):
@@ -276,7 +277,7 @@ def test_a_step_given_twice_in_a_file_is_refused(tmp_path):
 def test_hard_links_count_once(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 100)
     (tmp_path / "b").hardlink_to(tmp_path / "a")
-    assert study.disk_used([str(tmp_path)]) == 100
+    assert disk.disk_used([str(tmp_path)]) == 100
 
 
 def test_grpo_fields_are_those_of_the_installed_trl():
@@ -285,7 +286,7 @@ def test_grpo_fields_are_those_of_the_installed_trl():
     from trl import GRPOConfig
 
     fields = {field.name for field in dataclasses.fields(GRPOConfig)}
-    assert study.class_fields(study.GRPO_SOURCES) == fields
+    assert validation.class_fields(validation.GRPO_SOURCES) == fields
 
 
 def test_lora_fields_are_those_of_the_installed_peft():
@@ -294,7 +295,7 @@ def test_lora_fields_are_those_of_the_installed_peft():
     from peft import LoraConfig
 
     fields = {field.name for field in dataclasses.fields(LoraConfig)}
-    assert fields <= study.class_fields(study.LORA_SOURCES)
+    assert fields <= validation.class_fields(validation.LORA_SOURCES)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,7 @@ def test_lora_fields_are_those_of_the_installed_peft():
 )
 def test_a_lora_setting_that_cannot_be_used_is_refused(lora, reason):
     with pytest.raises(UserError, match=reason):
-        study.check_lora(lora)
+        validation.check_lora(lora)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ def test_an_intervention_under_sharded_training_is_refused(config):
     config["launch"] |= {"processes": 2, "config": "fsdp2"}
     refused(config, "under launch.config = fsdp2 no process has whole matrices")
     config["launch"]["processes"] = 1
-    study.check(config)
+    validation.check(config)
 
 
 def test_a_projection_needs_the_moments_of_plain_adam(config):

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from rankone import subspaces
-from rankone.alignment import gram
-from rankone.svd import leading
-from rankone.variants import haar
+from rankone.dynamics import subspaces
+from rankone.dynamics.trajectory_statistics import gram
+from rankone.linalg.random_matrices import haar
+from rankone.linalg.svd import leading
 
 NAME = "model.layers.{}.self_attn.q_proj.weight"
 STEPS, LAYERS, WIDTH = (4, 8, 12), 6, 40
@@ -32,9 +32,9 @@ def study(make):
 def test_the_overlap_is_that_of_the_principal_angles():
     frame = haar(9, 4, generator())
     turned = frame @ haar(4, 4, generator(1))
-    assert subspaces.overlap(frame, turned) == pytest.approx(1, abs=1e-5)
+    assert subspaces.subspace_overlap(frame, turned) == pytest.approx(1, abs=1e-5)
     cosines = torch.linalg.svdvals(frame.T @ haar(9, 4, generator(2)))
-    found = subspaces.overlap(frame, haar(9, 4, generator(2)))
+    found = subspaces.subspace_overlap(frame, haar(9, 4, generator(2)))
     assert found == pytest.approx(cosines.square().mean().item(), abs=1e-5)
 
 

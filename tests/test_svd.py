@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankone import svd
+from rankone.linalg import svd
 
 MATRIX = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 10**6))
 

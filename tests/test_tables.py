@@ -4,15 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rankone.analysis.scores import read_items, score_tables, spectra_table
 from rankone.errors import UserError
-from rankone.tables import (
-    concatenate,
-    read_items,
-    read_table,
-    score_tables,
-    spectra_table,
-    write_table,
-)
+from rankone.tables_io import concatenate, read_table, write_table
 from synthetic import ITEMS, KEPT, write_evaluations, write_tables
 
 RUNS, STEPS = ("full-seed0", "full-seed1"), (2, 4)

@@ -14,10 +14,12 @@ from scipy.optimize import minimize
 from scipy.special import expn
 from scipy.stats import binom, kstest, lognorm, weibull_min
 
-from rankone import tails
 from rankone.errors import UserError
-from rankone.statistics import noise_spectrum
-from rankone.svd import singular_values
+from rankone.geometry import against_null
+from rankone.linalg import power_law, random_matrices, spectral_measures
+from rankone.linalg.svd import singular_values
+from rankone.statistics import clustered, hypothesis_tests, marchenko_pastur
+from rankone.statistics.marchenko_pastur import noise_spectrum
 
 SHAPES = [(48, 48), (32, 96), (96, 32)]
 
@@ -89,7 +91,7 @@ def naive_fit(values):
 )
 def test_the_fit_is_that_of_the_definition_with_ties_and_zeros(values):
     values = np.array(values, dtype=float)
-    fit = tails.fit_power_law(values)
+    fit = power_law.fit_power_law(values)
     assert fit.ks == pytest.approx(naive_fit(values)[0], abs=1e-12)
     tail = values[values >= fit.xmin]
     slope = len(tail) / np.log(tail / fit.xmin).sum()
@@ -100,7 +102,7 @@ def test_the_fit_is_that_of_the_definition_with_ties_and_zeros(values):
 
 def test_the_fit_is_that_of_the_definition_for_many_candidates():
     values = with_body()
-    fit = tails.fit_power_law(values)
+    fit = power_law.fit_power_law(values)
     assert (fit.ks, fit.xmin, fit.alpha, fit.n_tail) == pytest.approx(naive_fit(values))
 
 
@@ -129,7 +131,7 @@ def sample(name):
 
 @pytest.mark.parametrize("name", REFERENCE_FITS)
 def test_the_fit_is_that_of_the_package_powerlaw(name):
-    fit = tails.fit_power_law(sample(name))
+    fit = power_law.fit_power_law(sample(name))
     found = (fit.alpha, fit.xmin, fit.ks, fit.n_tail)
     assert found == pytest.approx(REFERENCE_FITS[name], rel=1e-9)
 
@@ -138,7 +140,7 @@ def test_the_fit_is_that_of_the_package_powerlaw(name):
 @settings(deadline=None, max_examples=20)
 def test_the_fit_does_not_depend_on_the_unit(exponent, seed):
     values = np.random.default_rng(seed).lognormal(size=60)
-    fit, other = (tails.fit_power_law(values * u) for u in (1, 10.0**exponent))
+    fit, other = (power_law.fit_power_law(values * u) for u in (1, 10.0**exponent))
     assert other.alpha == pytest.approx(fit.alpha, rel=1e-9)
     assert other.n_tail == fit.n_tail
     assert other.xmin == pytest.approx(fit.xmin * 10.0**exponent)
@@ -146,27 +148,27 @@ def test_the_fit_does_not_depend_on_the_unit(exponent, seed):
 
 @pytest.mark.parametrize("alpha", [1.8, 2.5, 4.0])
 def test_a_planted_exponent_is_recovered(alpha):
-    fit = tails.fit_power_law(pareto(3000, alpha, seed=1))
+    fit = power_law.fit_power_law(pareto(3000, alpha, seed=1))
     assert abs(fit.alpha - alpha) < 4 * fit.alpha_error
     assert fit.alpha_error < 0.1 * alpha
 
 
 def test_a_planted_beginning_of_the_tail_is_recovered():
-    found = [tails.fit_power_law(with_body(seed)) for seed in range(10, 20)]
+    found = [power_law.fit_power_law(with_body(seed)) for seed in range(10, 20)]
     assert 0.8 < np.median([fit.xmin for fit in found]) < 1.5
     assert np.median([fit.alpha for fit in found]) == pytest.approx(2.2, abs=0.15)
 
 
 def test_hill_is_exact_for_quantiles_of_a_power_law():
     quantiles = ((np.arange(20_000) + 0.5) / 20_000) ** (-1 / 1.5)
-    assert tails.hill(quantiles, 2000) == pytest.approx(2.5, rel=2e-3)
+    assert power_law.hill(quantiles, 2000) == pytest.approx(2.5, rel=2e-3)
 
 
 def test_hill_by_hand_and_its_path():
-    path = tails.hill_path([1, 8, 2, 0, 4], [1, 2, 3])
+    path = power_law.hill_path([1, 8, 2, 0, 4], [1, 2, 3])
     assert path["xi"].to_numpy() == pytest.approx(np.log(2) * np.array([1, 1.5, 2]))
     assert path["alpha"].to_numpy() == pytest.approx(1 + 1 / path["xi"].to_numpy())
-    assert tails.hill([1, 8, 2, 0, 4], 2) == path["alpha"][1]
+    assert power_law.hill([1, 8, 2, 0, 4], 2) == path["alpha"][1]
 
 
 # Comparisons with other distributions.
@@ -207,14 +209,14 @@ def fitted_from(values, xmin):
     logs = np.log(values[values >= xmin] / xmin)
     slope = 1 / logs.mean()
     error = slope / math.sqrt(len(logs))
-    return tails.PowerLaw(1 + slope, error, xmin, len(logs), 0.1)
+    return power_law.PowerLaw(1 + slope, error, xmin, len(logs), 0.1)
 
 
 @pytest.mark.parametrize("case", REFERENCE_RATIOS, ids=str)
 def test_ratios_are_those_of_the_package_powerlaw(case):
     name, xmin = case
     values = sample(name)
-    found = tails.compare_tails(values, fitted_from(values, xmin))
+    found = power_law.compare_tails(values, fitted_from(values, xmin))
     assert set(found) == set(REFERENCE_RATIOS[case])
     for other, (ratio, p) in REFERENCE_RATIOS[case].items():
         assert found[other][0] == pytest.approx(ratio, abs=1e-3), other
@@ -270,9 +272,9 @@ TAILS = {
 )
 def test_alternatives_have_the_largest_likelihood(tail, name, density, start):
     logs = TAILS[tail] - TAILS[tail].min()
-    found = tails.ALTERNATIVES[name](logs)
+    found = power_law.ALTERNATIVES[name](logs)
     if found is None:
-        found = tails.power_law_density(logs, 1 / logs.mean())
+        found = power_law.power_law_density(logs, 1 / logs.mean())
     searched = best(density, start, logs)
     assert found.sum() >= searched - 1e-4
     # A search whose goal is far away stops before it.
@@ -282,18 +284,18 @@ def test_alternatives_have_the_largest_likelihood(tail, name, density, start):
 @pytest.mark.parametrize("order", [0, 1, 2, 5])
 @pytest.mark.parametrize("rate", [1e-8, 1e-2, 1.0, 50.0])
 def test_the_constant_of_a_truncated_power_law_is_the_exponential_integral(order, rate):
-    found = tails.truncated_moments(order - 1, rate)[0]
+    found = power_law.truncated_moments(order - 1, rate)[0]
     assert found == pytest.approx(np.log(expn(order, rate)) + rate, abs=1e-9)
 
 
 def test_a_power_law_is_preferred_where_it_is_true_and_not_where_it_is_not():
     true = pareto(1500, 2.5, seed=3)
-    found = tails.compare_tails(true, tails.fit_power_law(true))
+    found = power_law.compare_tails(true, power_law.fit_power_law(true))
     assert found["exponential"][0] > 0 and found["exponential"][1] < 1e-3
     assert found["truncated_power_law"][1] > 0.05
     assert abs(found["lognormal"][0]) < 4
     false = 1 + np.random.default_rng(4).exponential(size=1500)
-    for ratio, p in tails.compare_tails(false, fitted_from(false, 1.0)).values():
+    for ratio, p in power_law.compare_tails(false, fitted_from(false, 1.0)).values():
         assert ratio < 0 and p < 1e-3
 
 
@@ -303,7 +305,9 @@ def test_true_power_laws_are_rarely_rejected():
     for seed in range(200):
         values = pareto(100, 2.5, seed)
         fit = fitted_from(values, 1.0)
-        rejected += tails.compare_tails(values, fit)["truncated_power_law"][1] < 0.05
+        rejected += (
+            power_law.compare_tails(values, fit)["truncated_power_law"][1] < 0.05
+        )
     assert rejected <= binom.ppf(0.999, 200, 0.05)
 
 
@@ -311,20 +315,20 @@ def test_true_power_laws_are_rarely_rejected():
 
 
 def test_the_edge_is_the_closed_form():
-    assert tails.marchenko_pastur_edge(100, 400, 0.25) == pytest.approx(225)
+    assert marchenko_pastur.marchenko_pastur_edge(100, 400, 0.25) == pytest.approx(225)
 
 
 @pytest.mark.parametrize("shape", [(60, 60), (40, 200), (200, 41)])
 def test_the_variance_of_exact_quantiles_is_recovered(shape):
     sigma = noise_spectrum(*shape) * math.sqrt(2.5 * shape[0] * shape[1])
-    assert tails.bulk_variance(sigma, *shape) == pytest.approx(2.5)
-    assert sigma[0] ** 2 < tails.marchenko_pastur_edge(*shape, 2.5)
+    assert spectral_measures.bulk_variance(sigma, *shape) == pytest.approx(2.5)
+    assert sigma[0] ** 2 < marchenko_pastur.marchenko_pastur_edge(*shape, 2.5)
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (100, 400)])
 def test_the_variance_of_noise_is_recovered_beside_spikes(shape):
     for matrix in (gaussian(*shape), spiked(*shape, 10, count=2)):
-        found = tails.bulk_variance(sigma_of(matrix), *shape)
+        found = spectral_measures.bulk_variance(sigma_of(matrix), *shape)
         assert found == pytest.approx(1, rel=0.06)
 
 
@@ -332,14 +336,14 @@ def test_the_variance_of_noise_is_recovered_beside_spikes(shape):
 @pytest.mark.parametrize("count", [1, 3])
 def test_planted_spikes_are_counted(shape, count):
     matrix = 1e-6 * spiked(*shape, 2.0, count)
-    assert tails.outliers(sigma_of(matrix), *shape) == count
-    assert tails.soft_rank(sigma_of(matrix), *shape) < 0.4
+    assert spectral_measures.outliers(sigma_of(matrix), *shape) == count
+    assert spectral_measures.soft_rank(sigma_of(matrix), *shape) < 0.4
 
 
 @pytest.mark.parametrize(("shape", "rate"), [((24, 24), 0.05), ((32, 96), 0.02)])
 def test_noise_rarely_has_outliers(shape, rate):
     found = [
-        tails.outliers(sigma_of(gaussian(*shape, seed)), *shape) > 0
+        spectral_measures.outliers(sigma_of(gaussian(*shape, seed)), *shape) > 0
         for seed in range(400)
     ]
     assert sum(found) <= binom.ppf(0.999, 400, rate)
@@ -347,7 +351,7 @@ def test_noise_rarely_has_outliers(shape, rate):
 
 def test_a_product_of_few_factors_has_as_many_outliers():
     matrix = gaussian(40, 3) @ gaussian(3, 50, seed=1)
-    assert tails.outliers(sigma_of(matrix), 40, 50) == 3
+    assert spectral_measures.outliers(sigma_of(matrix), 40, 50) == 3
 
 
 # Scalars.
@@ -355,29 +359,32 @@ def test_a_product_of_few_factors_has_as_many_outliers():
 
 def test_participation_and_top_energy_by_hand():
     sigma = np.array([2.0, 1.0, 1.0, 0.0])
-    assert tails.participation_ratio(sigma) == pytest.approx(36 / 18)
-    assert tails.top_energy(sigma, 0.25) == pytest.approx(4 / 6)
-    assert tails.top_energy(sigma, 0.26) == pytest.approx(5 / 6)
-    assert tails.top_energy(sigma, 1) == pytest.approx(1)
+    assert spectral_measures.participation_ratio(sigma) == pytest.approx(36 / 18)
+    assert spectral_measures.top_energy(sigma, 0.25) == pytest.approx(4 / 6)
+    assert spectral_measures.top_energy(sigma, 0.26) == pytest.approx(5 / 6)
+    assert spectral_measures.top_energy(sigma, 1) == pytest.approx(1)
 
 
 def test_statistics_of_a_spectrum_fit_together():
     matrix = scaled(60, 80, seed=1)
     sigma = sigma_of(matrix)
-    found = tails.statistics(sigma, 60, 80)
-    assert found["alpha"] == tails.fit_power_law(sigma.square().numpy()).alpha
-    assert found["hill_alpha"] == pytest.approx(tails.hill(sigma.square().numpy(), 6))
+    found = spectral_measures.spectral_statistics(sigma, 60, 80)
+    assert found["alpha"] == power_law.fit_power_law(sigma.square().numpy()).alpha
+    assert found["hill_alpha"] == pytest.approx(
+        power_law.hill(sigma.square().numpy(), 6)
+    )
     assert found["stable_rank"] == pytest.approx(1 / found["top_1_energy"])
     assert 1 < found["stable_rank"] < found["participation_ratio"]
     assert found["participation_ratio"] < found["effective_rank"] < 60
     assert found["top_1_energy"] == found["top_1pct_energy"] < found["top_10pct_energy"]
-    assert found["outliers"] == tails.outliers(sigma, 60, 80)
+    assert found["outliers"] == spectral_measures.outliers(sigma, 60, 80)
 
 
 def test_statistics_do_not_depend_on_the_unit():
     matrix = scaled(30, 50, seed=2)
     first, second = (
-        tails.statistics(sigma_of(factor * matrix), 30, 50) for factor in (1, 2.0**-30)
+        spectral_measures.spectral_statistics(sigma_of(factor * matrix), 30, 50)
+        for factor in (1, 2.0**-30)
     )
     for name, value in first.items():
         unit = 2.0**-60 if name == "xmin" else 1
@@ -385,34 +392,36 @@ def test_statistics_do_not_depend_on_the_unit():
 
 
 def test_a_matrix_of_zeros_has_no_statistics_but_no_error():
-    found = tails.statistics(np.zeros(8), 8, 12)
+    found = spectral_measures.spectral_statistics(np.zeros(8), 8, 12)
     defined = {name for name, value in found.items() if not math.isnan(value)}
     assert defined == {"n_tail", "outliers"}
-    fit = tails.fit_power_law(np.zeros(8))
-    assert all(math.isnan(p) for _, p in tails.compare_tails(np.zeros(8), fit).values())
+    fit = power_law.fit_power_law(np.zeros(8))
+    assert all(
+        math.isnan(p) for _, p in power_law.compare_tails(np.zeros(8), fit).values()
+    )
     rng = np.random.default_rng(0)
-    assert math.isnan(tails.goodness_of_fit(np.zeros(8), fit, 5, rng))
+    assert math.isnan(power_law.goodness_of_fit(np.zeros(8), fit, 5, rng))
 
 
 def test_rounding_after_the_rank_is_no_part_of_the_tail():
     sigma = np.concatenate([np.linspace(9, 1, 16), np.full(48, 1e-8)])
-    assert len(tails.resolved(sigma)) == 16
+    assert len(power_law.resolved(sigma)) == 16
 
 
 # Fixed aspect ratios.
 
 
 def test_windows_have_the_ratio_and_are_the_largest():
-    assert tails.window((64, 256), 1) == (64, 64)
-    assert tails.window((256, 64), 2) == (128, 64)
-    assert tails.window((64, 96), 2) == (48, 96)
-    assert tails.window((3, 2), 100) == (3, 1)
+    assert spectral_measures.farms_window((64, 256), 1) == (64, 64)
+    assert spectral_measures.farms_window((256, 64), 2) == (128, 64)
+    assert spectral_measures.farms_window((64, 96), 2) == (48, 96)
+    assert spectral_measures.farms_window((3, 2), 100) == (3, 1)
 
 
 def test_a_matrix_of_that_ratio_has_its_own_alpha():
     matrix = scaled(40, 80, seed=3)
-    found = tails.farms_alpha(matrix, 2, 5, generator())
-    assert found == tails.fit_power_law(tails.resolved(sigma_of(matrix))).alpha
+    found = spectral_measures.farms_alpha(matrix, 2, 5, generator())
+    assert found == power_law.fit_power_law(power_law.resolved(sigma_of(matrix))).alpha
 
 
 def test_the_bias_by_shape_goes_away():
@@ -424,10 +433,13 @@ def test_the_bias_by_shape_goes_away():
             for seed in range(10)
         ]
         plain[long] = np.median(
-            [tails.fit_power_law(sigma_of(m).square()).alpha for m in matrices]
+            [power_law.fit_power_law(sigma_of(m).square()).alpha for m in matrices]
         )
         fixed[long] = np.median(
-            [tails.farms_alpha(m.float(), 1, 8, generator()) for m in matrices]
+            [
+                spectral_measures.farms_alpha(m.float(), 1, 8, generator())
+                for m in matrices
+            ]
         )
     assert plain[768] > 1.3 * plain[96]
     assert fixed[768] < 1.15 * fixed[96]
@@ -435,7 +447,7 @@ def test_the_bias_by_shape_goes_away():
 
 # Nulls.
 
-LAWS = st.sampled_from(sorted(tails.NULLS))
+LAWS = st.sampled_from(sorted(random_matrices.NULLS))
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 10**6))
 
 
@@ -444,22 +456,22 @@ SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 10**6))
 def test_every_null_keeps_shape_and_norm_and_is_repeatable(size, law):
     rows, columns, seed = size
     matrix = 1e-6 * scaled(rows, columns, seed, both=True)
-    drawn = tails.NULLS[law](matrix, generator(seed))
+    drawn = random_matrices.NULLS[law](matrix, generator(seed))
     assert drawn.shape == matrix.shape and drawn.dtype == torch.float32
     assert drawn.norm().item() == pytest.approx(matrix.norm().item(), rel=1e-4)
-    assert torch.equal(drawn, tails.NULLS[law](matrix, generator(seed)))
+    assert torch.equal(drawn, random_matrices.NULLS[law](matrix, generator(seed)))
 
 
 def test_shuffled_keeps_the_entries_and_nothing_else():
     matrix = scaled(40, 50, seed=1)
-    drawn = tails.shuffled(matrix, generator())
+    drawn = random_matrices.shuffled(matrix, generator())
     assert torch.equal(drawn.flatten().sort()[0], matrix.flatten().sort()[0])
     assert (drawn == matrix).float().mean() < 0.02
 
 
 def test_sign_flipped_keeps_magnitudes_and_flips_half():
     matrix = scaled(40, 50, seed=1)
-    drawn = tails.sign_flipped(matrix, generator())
+    drawn = random_matrices.sign_flipped(matrix, generator())
     assert torch.equal(drawn.abs(), matrix.abs())
     assert 0.45 < (drawn == matrix).float().mean() < 0.55
 
@@ -469,9 +481,11 @@ def test_scale_matched_has_the_scales_and_nothing_else(zeros):
     matrix = scaled(120, 150, seed=1, spread=1.5, both=True)
     matrix *= torch.rand(matrix.shape, generator=generator(9)) >= zeros
     matrix[3], matrix[:, 7] = 0, 0
-    drawn = tails.scale_matched(matrix, generator())
+    drawn = random_matrices.scale_matched(matrix, generator())
     assert not drawn[3].any() and not drawn[:, 7].any()
-    for wanted, found in zip(tails.scales(matrix), tails.scales(drawn), strict=True):
+    for wanted, found in zip(
+        random_matrices.scales(matrix), random_matrices.scales(drawn), strict=True
+    ):
         assert torch.allclose(found / found.max(), wanted / wanted.max(), rtol=1e-3)
     same = (drawn.sign() == matrix.sign())[matrix != 0]
     assert 0.45 < same.float().mean() < 0.55
@@ -480,7 +494,9 @@ def test_scale_matched_has_the_scales_and_nothing_else(zeros):
 def test_planted_scales_are_recovered():
     rows, columns = (torch.exp(gaussian(1, n, seed=n)[0]) for n in (200, 300))
     matrix = 1e-6 * rows[:, None] * gaussian(200, 300) * columns
-    for wanted, found in zip((rows, columns), tails.scales(matrix), strict=True):
+    for wanted, found in zip(
+        (rows, columns), random_matrices.scales(matrix), strict=True
+    ):
         error = torch.log(found / wanted)
         assert error.std() < 0.08
 
@@ -488,22 +504,22 @@ def test_planted_scales_are_recovered():
 def test_scales_of_a_sparse_matrix_stay_in_proportion():
     """One entry in a hundred, all of one size: no row or column stands out."""
     matrix = (torch.rand(300, 300, generator=generator()) < 0.01) * gaussian(300, 300)
-    drawn = tails.scale_matched(matrix.sign(), generator(1))
+    drawn = random_matrices.scale_matched(matrix.sign(), generator(1))
     assert sigma_of(drawn)[0] < 1.3 * sigma_of(matrix.sign())[0]
 
 
 def test_every_null_of_zeros_is_zero():
-    for null in tails.NULLS.values():
+    for null in random_matrices.NULLS.values():
         assert not null(torch.zeros(4, 6), generator()).any()
 
 
 def test_rounded_lies_on_bfloat16_steps_and_has_the_norm_where_steps_are_small():
     base, update = gaussian(40, 50), 0.3 * gaussian(40, 50, seed=1)
-    drawn = tails.rounded(update, base, generator())
+    drawn = random_matrices.rounded(update, base, generator())
     end = base.bfloat16().float() + drawn
     assert torch.equal(end.bfloat16().float(), end)
     assert drawn.norm().item() == pytest.approx(update.norm().item(), rel=0.02)
-    small = tails.rounded(1e-6 * update, base, generator())
+    small = random_matrices.rounded(1e-6 * update, base, generator())
     assert (small == 0).float().mean() > 0.99
 
 
@@ -513,7 +529,9 @@ NAMES = ["hill_alpha", "top_1_energy", "participation_ratio"]
 
 
 def p_values(matrix, law, draws=39, seed=0, names=NAMES):
-    table = tails.against_null(matrix, tails.NULLS[law], draws, seed, names)
+    table = against_null.against_null(
+        matrix, random_matrices.NULLS[law], draws, seed, names
+    )
     return table.set_index("statistic")["p"]
 
 
@@ -525,7 +543,7 @@ def test_scales_of_rows_are_heavy_against_noise_but_not_against_the_same_scales(
 
 def test_a_learned_direction_is_heavy_against_every_null():
     matrix = spiked(60, 90, 3)
-    for law in tails.NULLS:
+    for law in random_matrices.NULLS:
         assert p_values(matrix, law)["top_1_energy"] == pytest.approx(1 / 40)
 
 
@@ -558,38 +576,44 @@ def test_p_is_uniform_where_the_null_is_true(law, make):
 
 def test_the_table_is_what_the_draws_say():
     matrix = scaled(12, 18, seed=1)
-    table = tails.against_null(matrix, tails.gaussian, 9, 3).set_index("statistic")
-    assert list(table.index) == list(tails.statistics(sigma_of(matrix), 12, 18))
+    table = against_null.against_null(matrix, random_matrices.gaussian, 9, 3).set_index(
+        "statistic"
+    )
+    assert list(table.index) == list(
+        spectral_measures.spectral_statistics(sigma_of(matrix), 12, 18)
+    )
     same = generator(3)
     drawn = [
-        tails.statistics(sigma_of(tails.gaussian(matrix, same)), 12, 18)["alpha"]
+        spectral_measures.spectral_statistics(
+            sigma_of(random_matrices.gaussian(matrix, same)), 12, 18
+        )["alpha"]
         for _ in range(9)
     ]
     row = table.loc["alpha"]
     assert row["null_mean"] == pytest.approx(np.mean(drawn))
     assert row["null_sd"] == pytest.approx(np.std(drawn, ddof=1))
     assert row["null_low"] == pytest.approx(np.quantile(drawn, 0.025))
-    assert row["p"] == tails.monte_carlo_p(row["value"], np.array(drawn))
+    assert row["p"] == hypothesis_tests.monte_carlo_p(row["value"], np.array(drawn))
 
 
 def test_monte_carlo_p_by_hand():
     drawn = np.arange(19.0)
-    assert tails.monte_carlo_p(100, drawn) == pytest.approx(1 / 20)
-    assert tails.monte_carlo_p(-100, drawn) == pytest.approx(1 / 20)
-    assert tails.monte_carlo_p(9, drawn) == 1
-    assert tails.monte_carlo_p(0, np.zeros(19)) == 1
-    assert math.isnan(tails.monte_carlo_p(math.nan, drawn))
+    assert hypothesis_tests.monte_carlo_p(100, drawn) == pytest.approx(1 / 20)
+    assert hypothesis_tests.monte_carlo_p(-100, drawn) == pytest.approx(1 / 20)
+    assert hypothesis_tests.monte_carlo_p(9, drawn) == 1
+    assert hypothesis_tests.monte_carlo_p(0, np.zeros(19)) == 1
+    assert math.isnan(hypothesis_tests.monte_carlo_p(math.nan, drawn))
 
 
 def test_a_power_law_passes_the_goodness_of_fit_and_a_broken_one_does_not():
     rng = np.random.default_rng(0)
     true = np.sqrt(with_body())
-    fit = tails.fit_power_law(np.square(true))
-    assert tails.goodness_of_fit(true, fit, 40, rng) > 0.1
+    fit = power_law.fit_power_law(np.square(true))
+    assert power_law.goodness_of_fit(true, fit, 40, rng) > 0.1
     logs = np.concatenate([np.linspace(0, 0.2, 200), np.linspace(1, 1.2, 200)])
     false = np.exp(logs)
-    fit = tails.fit_power_law(np.square(false))
-    assert tails.goodness_of_fit(false, fit, 40, rng) < 0.05
+    fit = power_law.fit_power_law(np.square(false))
+    assert power_law.goodness_of_fit(false, fit, 40, rng) < 0.05
 
 
 # Over layers.
@@ -612,7 +636,7 @@ def layers(effect, seed, count=12, spread=1.0):
 
 
 def test_a_planted_difference_is_recovered_over_layers():
-    found = tails.paired_over_layers(layers(-2, seed=0), "alpha")
+    found = clustered.paired_over_layers(layers(-2, seed=0), "alpha")
     assert found.low < -2 < found.high < 0
     assert found.p < 0.01
     assert (found.matrices, found.layers) == (84, 12)
@@ -620,7 +644,7 @@ def test_a_planted_difference_is_recovered_over_layers():
 
 def test_layers_without_a_difference_give_few_false_alarms():
     found = [
-        tails.paired_over_layers(layers(0, seed), "alpha", draws=500)
+        clustered.paired_over_layers(layers(0, seed), "alpha", draws=500)
         for seed in range(200)
     ]
     assert sum(f.p < 0.05 for f in found) <= binom.ppf(0.999, 200, 0.05)
@@ -629,21 +653,21 @@ def test_layers_without_a_difference_give_few_false_alarms():
 
 
 def test_one_layer_says_nothing_and_undefined_pairs_are_left_out():
-    one = tails.paired_over_layers(layers(-2, seed=0, count=1), "alpha")
+    one = clustered.paired_over_layers(layers(-2, seed=0, count=1), "alpha")
     assert one.includes_zero and one.p == 1
     table = layers(-2, seed=0)
     table.loc[:13, "value"] = np.nan
-    assert tails.paired_over_layers(table, "alpha").layers == 10
+    assert clustered.paired_over_layers(table, "alpha").layers == 10
     table = table.rename(columns={"null_mean": "base"})
-    same = tails.paired_over_layers(table, "alpha", reference="value")
+    same = clustered.paired_over_layers(table, "alpha", reference="value")
     assert (same.value, same.p) == (0, 1)
 
 
 def test_benjamini_hochberg_by_hand():
-    found = tails.benjamini_hochberg([0.01, 0.04, np.nan, 0.03, 0.005])
+    found = hypothesis_tests.benjamini_hochberg([0.01, 0.04, np.nan, 0.03, 0.005])
     wanted = [0.02, 0.04, np.nan, 0.04, 0.02]
     np.testing.assert_allclose(found, wanted)
-    assert len(tails.benjamini_hochberg([])) == 0
+    assert len(hypothesis_tests.benjamini_hochberg([])) == 0
 
 
 # What a user may get wrong.
@@ -652,31 +676,43 @@ def test_benjamini_hochberg_by_hand():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: tails.fit_power_law([1.0, np.nan, 2.0]), "check the weights"),
-        (lambda: tails.fit_power_law([1.0, -1.0, 2.0]), "check the weights"),
-        (lambda: tails.hill([1.0, 2.0, 3.0], 3), "1 <= k < 3"),
-        (lambda: tails.outliers([3.0, 2.0], 5, 4), "expected all 4"),
-        (lambda: tails.top_energy([3.0, 2.0], 0), "share of 0"),
-        (lambda: tails.farms_alpha(gaussian(4, 4), 0.5, 3, generator()), "aspect"),
+        (lambda: power_law.fit_power_law([1.0, np.nan, 2.0]), "check the weights"),
+        (lambda: power_law.fit_power_law([1.0, -1.0, 2.0]), "check the weights"),
+        (lambda: power_law.hill([1.0, 2.0, 3.0], 3), "1 <= k < 3"),
+        (lambda: spectral_measures.outliers([3.0, 2.0], 5, 4), "expected all 4"),
+        (lambda: spectral_measures.top_energy([3.0, 2.0], 0), "share of 0"),
         (
-            lambda: tails.rounded(gaussian(4, 4), gaussian(4, 5), generator()),
+            lambda: spectral_measures.farms_alpha(gaussian(4, 4), 0.5, 3, generator()),
+            "aspect",
+        ),
+        (
+            lambda: random_matrices.rounded(
+                gaussian(4, 4), gaussian(4, 5), generator()
+            ),
             "belongs to",
         ),
         (
-            lambda: tails.against_null(gaussian(4, 4), tails.gaussian, 0, 0),
-            "at least 1",
-        ),
-        (
-            lambda: tails.against_null(gaussian(4, 4), tails.gaussian, 1, 0, ["rank"]),
-            "among alpha",
-        ),
-        (
-            lambda: tails.goodness_of_fit(
-                [1.0], tails.fit_power_law([]), 0, np.random.default_rng(0)
+            lambda: against_null.against_null(
+                gaussian(4, 4), random_matrices.gaussian, 0, 0
             ),
             "at least 1",
         ),
-        (lambda: tails.paired_over_layers(layers(0, 0), "beta"), "no pair of 'beta'"),
+        (
+            lambda: against_null.against_null(
+                gaussian(4, 4), random_matrices.gaussian, 1, 0, ["rank"]
+            ),
+            "among alpha",
+        ),
+        (
+            lambda: power_law.goodness_of_fit(
+                [1.0], power_law.fit_power_law([]), 0, np.random.default_rng(0)
+            ),
+            "at least 1",
+        ),
+        (
+            lambda: clustered.paired_over_layers(layers(0, 0), "beta"),
+            "no pair of 'beta'",
+        ),
     ],
 )
 def test_mistakes_are_explained(call, says):

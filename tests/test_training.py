@@ -7,10 +7,17 @@ import pytest
 import torch
 from peft import PeftModel
 
-from rankone import training
-from rankone.checkpoints import check_match, export, index, own_weights, weight_files
 from rankone.errors import UserError
-from rankone.updates import read_trained, read_update
+from rankone.training import fit, run_state
+from rankone.training.methods import grpo as grpo_method
+from rankone.weights.checkpoints import (
+    check_match,
+    export,
+    index,
+    own_weights,
+    weight_files,
+)
+from rankone.weights.updates import read_trained, read_update
 from tiny import make_model, make_tokenizer, save_model
 
 
@@ -28,27 +35,27 @@ def test_the_last_checkpoint_is_the_newest_complete_one(tmp_path):
     checkpoint(tmp_path, 24)
     cut = checkpoint(tmp_path, 32)
     (cut / "trainer_state.json").write_text('{"step": 3')
-    assert training.last_checkpoint(tmp_path) == whole
+    assert run_state.last_checkpoint(tmp_path) == whole
 
 
 def test_a_fresh_state_has_no_checkpoint(tmp_path):
-    assert training.last_checkpoint(tmp_path) is None
+    assert run_state.last_checkpoint(tmp_path) is None
 
 
 def test_a_state_is_kept_for_the_same_configuration(tmp_path):
     state = tmp_path / "run"
-    training.claim_state(state, {"seed": 0})
+    run_state.claim_state(state, {"seed": 0})
     folder = checkpoint(state, 8, "trainer_state.json")
-    training.claim_state(state, {"seed": 0})
-    assert training.last_checkpoint(state) == folder
+    run_state.claim_state(state, {"seed": 0})
+    assert run_state.last_checkpoint(state) == folder
 
 
 def test_the_state_of_another_configuration_is_moved_aside(tmp_path):
     state = tmp_path / "run"
-    training.claim_state(state, {"seed": 0})
+    run_state.claim_state(state, {"seed": 0})
     checkpoint(state, 8, "trainer_state.json")
-    training.claim_state(state, {"seed": 1})
-    assert training.last_checkpoint(state) is None
+    run_state.claim_state(state, {"seed": 1})
+    assert run_state.last_checkpoint(state) is None
     (aside,) = tmp_path.glob("run.replaced-*")
     assert (aside / "checkpoint-8").is_dir()
 
@@ -56,18 +63,18 @@ def test_the_state_of_another_configuration_is_moved_aside(tmp_path):
 def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "rew')
-    assert training.read_metrics(path) == [{"step": 1}]
+    assert run_state.read_metrics(path) == [{"step": 1}]
 
 
 def test_the_reward_is_the_verifier():
     integers = ["integer"] * 2
-    assert training.reward([" 4\n", " 5"], ["4", "4"], integers) == [1.0, 0.0]
+    assert grpo_method.reward([" 4\n", " 5"], ["4", "4"], integers) == [1.0, 0.0]
 
 
 def test_arguments_that_trl_refuses_are_explained(tmp_path):
     schedule = {"max_steps": 2, "save_steps": 1}
     with pytest.raises(UserError, match="GRPOConfig refuses"):
-        training.arguments({"num_generations": 3}, schedule, 0, tmp_path)
+        grpo_method.arguments({"num_generations": 3}, schedule, 0, tmp_path)
 
 
 @pytest.fixture
@@ -82,23 +89,23 @@ def metrics(*shares):
 def test_rewards_that_never_vary_fail_the_run(base, tmp_path):
     export(make_model(1), tmp_path / "w.safetensors", {})
     with pytest.raises(UserError, match="in none of 2 steps did the rewards"):
-        training.check_result("r", metrics(1.0, 1.0), base, tmp_path / "w.safetensors")
+        run_state.check_result("r", metrics(1.0, 1.0), base, tmp_path / "w.safetensors")
 
 
 def test_weights_that_did_not_change_fail_the_run(base, tmp_path):
     export(make_model(0), tmp_path / "w.safetensors", {})
     with pytest.raises(UserError, match="left every weight as it was"):
-        training.check_result("r", metrics(0.5), base, tmp_path / "w.safetensors")
+        run_state.check_result("r", metrics(0.5), base, tmp_path / "w.safetensors")
 
 
 def test_a_run_that_learned_passes(base, tmp_path):
     export(make_model(1), tmp_path / "w.safetensors", {})
-    training.check_result("r", metrics(0.5, 1.0), base, tmp_path / "w.safetensors")
+    run_state.check_result("r", metrics(0.5, 1.0), base, tmp_path / "w.safetensors")
 
 
 def test_an_unknown_value_of_a_lora_field_is_refused_in_one_sentence():
     with pytest.raises(UserError, match="lora: peft.LoraConfig refuses this"):
-        training.lora_config({"r": 4, "depth": 3})
+        fit.lora_config({"r": 4, "depth": 3})
 
 
 def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
@@ -113,11 +120,11 @@ def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
     settings = {"schedule": schedule, "seed": 0, "intervention": None}
     settings["lora"] = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}
     settings["probes"] = {"splits": [], "problems": 1, "every": None}
-    training.train(
+    fit.train(
         *(make_model(), tokenizer, {"train": problems}),
-        *(training.arguments(grpo, schedule, 0, tmp_path), "run", settings, [], {}),
+        *(grpo_method.arguments(grpo, schedule, 0, tmp_path), "run", settings, [], {}),
     )
-    path = training.export_path(tmp_path / "exports", 2)
+    path = run_state.export_path(tmp_path / "exports", 2)
     merged = trained_model(tmp_path / "checkpoint-2")
     save_model(tmp_path / "base")
     base = index(weight_files(tmp_path / "base"))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rankone import linearity, trajectory
-from rankone.alignment_tables import SHUFFLED_COLUMNS
-from rankone.tables import read_table
+from rankone.dynamics import trajectory, weight_linearity
+from rankone.dynamics.alignment_tables import SHUFFLED_COLUMNS
+from rankone.tables_io import read_table
 from trajectory import main
 
 STEPS = [4, 8, 12, 16, 20, 24]
@@ -156,26 +156,28 @@ def walks(steps, count=50_000, seed=1):
 def test_r_squared_is_the_squared_correlation():
     steps, paths = [0, 1, 5, 9], torch.randn(4, 30, generator=generator())
     expected = [np.corrcoef(steps, path)[0, 1] ** 2 for path in paths.T.numpy()]
-    assert linearity.r_squared(paths, steps).tolist() == pytest.approx(expected)
-    assert linearity.r_squared(paths[:2], steps[:2]).isnan().all()
-    assert linearity.r_squared(torch.zeros(4, 1), steps).isnan().all()
+    assert weight_linearity.r_squared(paths, steps).tolist() == pytest.approx(expected)
+    assert weight_linearity.r_squared(paths[:2], steps[:2]).isnan().all()
+    assert weight_linearity.r_squared(torch.zeros(4, 1), steps).isnan().all()
 
 
 @pytest.mark.parametrize("steps", [range(1, 14), (4, 8, 12, 16, 20), (1, 2, 10)])
 def test_the_null_share_is_that_of_simulated_walks(steps):
-    null = linearity.straight_walks(list(steps), generator())
+    null = weight_linearity.straight_walks(list(steps), generator())
     paths = walks(steps)
-    straight = linearity.r_squared(torch.tensor(paths), [0, *steps]).numpy() > 0.7
+    straight = (
+        weight_linearity.r_squared(torch.tensor(paths), [0, *steps]).numpy() > 0.7
+    )
     assert null[-1] == pytest.approx(straight.mean(), abs=0.01)
     furthest = np.argsort(-np.ptp(paths, axis=0))[: len(straight) // 10]
-    matched = null[linearity.WALKS // 10 - 1]
+    matched = null[weight_linearity.WALKS // 10 - 1]
     assert matched == pytest.approx(straight[furthest].mean(), abs=0.02)
     assert matched > null[-1]
 
 
 def test_the_null_share_without_selection_is_the_published_one():
     # 14 points: the base and 13 checkpoints.
-    null = linearity.straight_walks(list(range(1, 14)), generator())
+    null = weight_linearity.straight_walks(list(range(1, 14)), generator())
     assert null[-1] == pytest.approx(0.266, abs=0.01)
 
 
@@ -185,9 +187,9 @@ def test_a_filter_makes_walks_look_straight_and_the_null_says_so():
     paths = torch.tensor(walks(steps)[1:] * 1e-5, dtype=torch.float32)
     base = torch.full((100, 500), 0.003)
     updates = list(paths.reshape(5, 100, 500))
-    rows = linearity.describe(
-        linearity.measure(base, updates, steps),
-        *2 * [linearity.straight_walks(steps, generator())],
+    rows = weight_linearity.linearity_statistics(
+        weight_linearity.measure(base, updates, steps),
+        *2 * [weight_linearity.straight_walks(steps, generator())],
     )
     found = pd.DataFrame(rows).set_index("statistic")
     share = found.loc["filtered_share", "value"]
@@ -207,7 +209,7 @@ def test_weights_are_kept_by_their_range_and_their_bfloat16_values():
         [2e-5, 4e-5, 6e-5],  # many values, but not far enough
     ]
     updates = list(torch.tensor(ends).T[:, None])
-    found = linearity.measure(base, updates, [1, 2, 3])
+    found = weight_linearity.measure(base, updates, [1, 2, 3])
     assert (found.total, found.changed, found.kept) == (4, 4, 1)
     assert found.kept_straight == 1
 
@@ -215,7 +217,7 @@ def test_weights_are_kept_by_their_range_and_their_bfloat16_values():
 def test_parts_of_a_matrix_add_up_to_the_whole(monkeypatch):
     weight = torch.rand(50, 20, generator=generator())
     updates = list(1e-2 * torch.randn(5, 50, 20, generator=generator(1)).cumsum(0))
-    whole = linearity.measure(weight, updates, STEPS[:5])
-    monkeypatch.setattr(linearity, "CACHED", 100)
-    assert linearity.measure(weight, updates, STEPS[:5]) == whole
+    whole = weight_linearity.measure(weight, updates, STEPS[:5])
+    monkeypatch.setattr(weight_linearity, "CACHED", 100)
+    assert weight_linearity.measure(weight, updates, STEPS[:5]) == whole
     assert whole.total == 1000 and 0 < whole.kept_straight < whole.straight <= 1000

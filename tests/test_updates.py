@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from rankone import svd, updates
-from rankone.checkpoints import index
-from rankone.factors import (
+from rankone.linalg import svd
+from rankone.weights import updates
+from rankone.weights.checkpoints import index
+from rankone.weights.factors import (
     load_directions,
     load_factors,
     save_directions,
@@ -147,7 +148,7 @@ def test_every_view_of_every_kind_of_checkpoint_agrees_with_its_update(
 
 def row(matrix, spectrum=True):
     values = svd.singular_values(matrix)[0] if spectrum else None
-    return updates.describe(svd.leading(matrix, 3), values)
+    return updates.update_statistics(svd.leading(matrix, 3), values)
 
 
 def test_statistics_of_known_singular_values():

@@ -6,11 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from rankone import recipes, svd, updates, variants
-from rankone.checkpoints import export, own_weights, weight_files
+from rankone import names
 from rankone.errors import UserError
-from rankone.factors import save_factors
-from rankone.substitution import covered, sources, substituted
+from rankone.linalg import random_matrices, svd
+from rankone.variants import apply, grammar
+from rankone.variants.in_place import covered, open_step_weights, substituted
+from rankone.weights import updates
+from rankone.weights.checkpoints import export, own_weights, weight_files
+from rankone.weights.factors import save_factors
 from tiny import make_model, save_model
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -19,8 +22,8 @@ FACTORS = svd.exact(UPDATE, 4)
 
 
 def change(name, seed=0, tensor="w", update=UPDATE, factors=FACTORS):
-    recipe = recipes.parse(name)
-    return variants.change(recipe, factors, lambda: update.clone(), seed, tensor)
+    recipe = grammar.parse(name)
+    return apply.change(recipe, factors, lambda: update.clone(), seed, tensor)
 
 
 def sigma(matrix):
@@ -37,7 +40,7 @@ def test_full_is_the_update():
 
 @pytest.mark.parametrize("name", ["rank2", "rank6", "rank25pct", "rank70pct"])
 def test_rank_k_keeps_the_leading_singular_values(name):
-    rank = recipes.parse(name).triplets(8)
+    rank = grammar.parse(name).triplets(8)
     assert torch.allclose(sigma(change(name))[:rank], sigma(UPDATE)[:rank], atol=1e-5)
     assert sigma(change(name))[rank] < 1e-5
 
@@ -108,7 +111,7 @@ def test_random_rank1_matches_the_norm_and_the_rank():
 def test_bulk_matched_keeps_every_singular_value(rows, columns, seed):
     generator = torch.Generator().manual_seed(seed)
     update = torch.randn(rows, columns, generator=generator)
-    matched = variants.bulk_matched(update, generator)
+    matched = random_matrices.bulk_matched(update, generator)
     assert torch.allclose(sigma(matched), sigma(update), atol=1e-5)
 
 
@@ -121,14 +124,14 @@ def test_bulk_matched_turns_the_directions_on_both_sides():
 @given(st.integers(1, 9), st.integers(0, 9))
 @settings(max_examples=30, deadline=None)
 def test_haar_vectors_are_orthonormal(columns, more):
-    vectors = variants.haar(columns + more, columns, GENERATOR)
+    vectors = random_matrices.haar(columns + more, columns, GENERATOR)
     assert torch.allclose(vectors.T @ vectors, torch.eye(columns), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (3, 3)])
 def test_haar_vectors_are_as_often_positive_as_negative(shape):
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([variants.haar(*shape, generator) for _ in range(1000)])
+    draws = torch.stack([random_matrices.haar(*shape, generator) for _ in range(1000)])
     # Five standard deviations of a mean of 1000 draws, each of variance 1 / rows.
     assert draws.mean(0).abs().max() < 5 * (1000 * shape[0]) ** -0.5
     assert (draws.square().mean(0) - 1 / shape[0]).abs().max() < 0.07
@@ -173,12 +176,12 @@ def save_step(folder):
 def files(tmp_path):
     """The files of a step."""
     base, checkpoint, factors = save_step(tmp_path)
-    return sources(weight_files(base), checkpoint, factors)
+    return open_step_weights(weight_files(base), checkpoint, factors)
 
 
 def weights_within(name, files, others="base", dtype=torch.float32):
     model = make_model(0).to(dtype)
-    with substituted(model, recipes.parse(name), files, others, seed=0):
+    with substituted(model, grammar.parse(name), files, others, seed=0):
         inside = {k: v.clone() for k, v in own_weights(model).items()}
     return inside, own_weights(model)
 
@@ -218,7 +221,7 @@ def test_outside_its_places_a_variant_is_the_base(files):
     variant = "rank1_in_q_proj+up_proj_in_layer1"
     inside, after = weights_within(variant, files)
     changed = sorted(n for n in inside if not torch.equal(inside[n], after[n]))
-    assert changed == covered(recipes.parse(variant), files[0])
+    assert changed == covered(grammar.parse(variant), files[0])
     assert [updates.locate(name) for name in changed] == [(1, "up_proj"), (1, "q_proj")]
 
 
@@ -232,7 +235,7 @@ def test_outside_its_places_a_variant_is_the_base(files):
 )
 def test_what_a_model_does_not_have_is_refused(files, name, sentence):
     with pytest.raises(UserError, match=sentence):
-        covered(recipes.parse(name), files[0])
+        covered(grammar.parse(name), files[0])
 
 
 def test_a_lora_run_has_the_same_variants(tmp_path):
@@ -249,7 +252,7 @@ def test_a_lora_run_has_the_same_variants(tmp_path):
     kept[name] = svd.low_rank(left, right, 4)
     save_factors(tmp_path / "factors.safetensors", kept, {})
     paths = [str(tmp_path / f"{file}.safetensors") for file in ("step", "factors")]
-    files = sources(weight_files(tmp_path / "base"), *paths)
+    files = open_step_weights(weight_files(tmp_path / "base"), *paths)
     for variant in ("full", "1x_full", "rank2", "rank9", "rank1_rescaled"):
         inside, after = weights_within(variant, files)
         moved = inside[name] - after[name]
@@ -263,11 +266,11 @@ def test_a_lora_run_has_the_same_variants(tmp_path):
 def test_the_base_is_restored_after_an_error(files):
     model = make_model(0)
     with pytest.raises(RuntimeError, match="stop"):
-        with substituted(model, recipes.parse("full"), files, "base", 0):
+        with substituted(model, grammar.parse("full"), files, "base", 0):
             raise RuntimeError("stop")
     base = own_weights(make_model(0))
     assert all(torch.equal(own_weights(model)[key], base[key]) for key in base)
 
 
 def test_the_grammar_names_the_matrices_that_are_substituted():
-    assert recipes.MODULES == updates.MODULES
+    assert names.MODULES == names.MODULES

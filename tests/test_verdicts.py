@@ -2,22 +2,22 @@
 
 import pytest
 
-from rankone.statistics import Estimate
-from rankone.verdicts import (
+from rankone.statistics.decision_rules import (
     CONTRADICTED,
     NULL_COMPATIBLE,
     SUPPORTED,
     UNDETERMINED,
-    Control,
+    ControlContrast,
     with_controls,
 )
+from rankone.statistics.intervals import Estimate
 
 ABOVE, ZERO = Estimate(0.2, 0.1, 0.3), Estimate(0.0, -0.1, 0.1)
 BELOW, NARROW = Estimate(-0.2, -0.3, -0.1), Estimate(0.0, -0.02, 0.02)
-QUIET = Control("shrunk", effect=ZERO, excess=ABOVE)
-SAME = Control("shrunk", effect=ABOVE, excess=ZERO)
-WIDE = Control("shrunk", effect=ZERO, excess=ZERO)
-WEAKER = Control("shrunk", effect=ABOVE, excess=ABOVE)
+QUIET = ControlContrast("shrunk", effect=ZERO, excess=ABOVE)
+SAME = ControlContrast("shrunk", effect=ABOVE, excess=ZERO)
+WIDE = ControlContrast("shrunk", effect=ZERO, excess=ZERO)
+WEAKER = ControlContrast("shrunk", effect=ABOVE, excess=ABOVE)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankone import verifiers
-from rankone.verifiers import correct, equal_boxed, equal_integers, leading_integer
+from rankone.data.verifiers import math
+from rankone.data.verifiers.integer import equal_integers, leading_integer
+from rankone.data.verifiers.math import equal_boxed
+from rankone.data.verifiers.registry import correct
 
 TOWER = r"\boxed{9^{9^{9^{9}}}}"
 
@@ -61,7 +63,7 @@ def test_a_box_is_compared_as_mathematics(text, answer, right):
 
 
 def test_an_answer_that_takes_too_long_is_wrong_in_any_thread(monkeypatch):
-    monkeypatch.setattr(verifiers, "SECONDS", 2)
+    monkeypatch.setattr(math, "SECONDS", 2)
     found = []
     thread = threading.Thread(
         target=lambda: found.extend(equal_boxed([TOWER, r"\boxed{4}"], ["4", "4"]))
@@ -81,7 +83,7 @@ def test_a_process_that_dies_costs_its_answer_alone():
     for process in multiprocessing.active_children():
         if psutil.Process(process.pid).status() == psutil.STATUS_RUNNING:
             os.kill(process.pid, signal.SIGKILL)
-    thread.join(timeout=verifiers.SECONDS / 2)
+    thread.join(timeout=math.SECONDS / 2)
     assert found == [False]
     assert equal_boxed([r"\boxed{4}"], ["4"]) == [True]
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import tiny
-from rankone import dataset_problems
+from rankone.data.sources import dataset
 from rankone.errors import UserError
 from rankone.files import read_jsonl
 from test_workflow import output, snakemake
@@ -121,10 +121,10 @@ def make(folder, **changes) -> dict:
     settings |= changes
     sources = settings["datasets"].values()
     found = [
-        dataset_problems.read_rows(source["path"], source | {"name": None, "split": s})
+        dataset.read_rows(source["path"], source | {"name": None, "split": s})
         for source, s in zip(sources, ("train", "train"), strict=True)
     ]
-    return dataset_problems.make_splits(
+    return dataset.make_splits(
         settings, dict(zip(settings["datasets"], found, strict=True))
     )
 
@@ -148,19 +148,17 @@ def test_repeated_long_empty_and_unverifiable_rows_are_left_out(tmp_path):
     bad = [("One ", "2"), ("three", None), ("", "4"), ("five" * 9, "5"), ("six", "$$")]
     train = [{"problem": q, "answer": a} for q, a in [*good, *bad]]
     shifted = [{"problem": "TWO", "answer": "2"}, {"problem": "new", "answer": "3"}]
-    splits = dataset_problems.make_splits(
-        settings, {"train": train, "shifted": shifted}
-    )
+    splits = dataset.make_splits(settings, {"train": train, "shifted": shifted})
     kept = {row["question"].casefold() for row in splits["train"] + splits["held_out"]}
     assert kept == {"one", "two"}
     assert [row["question"] for row in splits["shifted"]] == ["new"]
     settings["sizes"]["train"] = 9
     with pytest.raises(UserError, match="2 of its rows are usable .* need 10"):
-        dataset_problems.make_splits(settings, {"train": train, "shifted": shifted})
+        dataset.make_splits(settings, {"train": train, "shifted": shifted})
 
 
 def test_a_missing_column_is_named(tmp_path):
     save_rows(tmp_path)
     source = {"name": None, "split": "train", "question": "prompt", "answer": "answer"}
     with pytest.raises(UserError, match="no column prompt; it has problem, answer"):
-        dataset_problems.read_rows(tmp_path / "train.jsonl", source)
+        dataset.read_rows(tmp_path / "train.jsonl", source)

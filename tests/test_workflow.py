@@ -159,7 +159,7 @@ def test_factors_add_up_to_the_update(done):
 
 
 def test_directions_are_those_of_the_update(done):
-    from rankone.factors import load_directions
+    from rankone.weights.factors import load_directions
 
     base = load_file(done / "model/model.safetensors")
     folder = done / "results/train/prs-seed0"
@@ -197,7 +197,7 @@ def test_every_variant_answers_the_items_of_the_base(done):
 
 
 def test_responses_are_kept_and_scored_by_the_verifier(done):
-    from rankone.verifiers import leading_integer
+    from rankone.data.verifiers.integer import leading_integer
 
     scores = pd.read_parquet(done / "results/evaluate/base/step-0.parquet")
     scores = scores.query("benchmark == 'problems_held_out'")

@@ -11,8 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer
 
-from rankone.models import load_model
-from rankone.recipes import LORA_RANKS, MODULES
+from rankone.names import MODULES
+from rankone.variants.grammar import VLLM_LORA_RANKS
+from rankone.weights.base_model import load_model
 
 
 class SamplingParams:
@@ -71,7 +72,7 @@ class LLM:
         max_lora_rank=16,
         **_,
     ):
-        assert max_lora_rank in LORA_RANKS
+        assert max_lora_rank in VLLM_LORA_RANKS
         self.highest, self.numbers, self.resets = max_lora_rank, {}, 0
         self.model = load_model(model, getattr(torch, dtype))
         if enable_lora:

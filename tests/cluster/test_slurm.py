@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import tiny
 from conftest import ROOT
-from rankone import leases
+from rankone.runtime import leases
 
 pytestmark = pytest.mark.cluster
 # What a user writes into the lines marked SITE.

@@ -13,22 +13,18 @@ from snakemake.utils import validate
 SCRIPTS = Path(workflow.current_basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from rankone import resources
-from rankone.config_files import check_keys
+from rankone.data.hub import assets, check_pinned
+from rankone.data.package_index import BENCHMARK_PACKAGES, PACKAGE_FILES
 from rankone.errors import UserError
-from rankone.hub import assets, check_pinned
-from rankone.imports import hub, weight_files
-from rankone.leases import hold
-from rankone.runs import expand
-from rankone.slurm import end_orphans
-from rankone.sources import BENCHMARK_PACKAGES, PACKAGE_FILES
-from rankone.study import (
-    GIGABYTE,
-    check,
-    check_room,
-    completion_limits,
-    disk_needed,
-)
+from rankone.runtime.leases import hold
+from rankone.runtime.slurm import end_orphans
+from rankone.study import estimates as resources
+from rankone.study.disk import GIGABYTE, check_room, disk_needed
+from rankone.study.runs import expand
+from rankone.study.validation import check, completion_limits
+from rankone.study.yaml_keys import check_keys
+from rankone.weights.import_plan import hub_revision as hub
+from rankone.weights.model_files import weight_files
 
 # The working directory may differ from the checkout; schemas belong to the latter.
 validate(config, "../schemas/config.schema.yaml")

@@ -30,4 +30,4 @@ rule evaluate:
     message:
         "Benchmarking {wildcards.run} at step {wildcards.step}"
     script:
-        "../scripts/evaluate.py"
+        "../scripts/evaluate_variants.py"

@@ -4,18 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.jobs import job
-from rankone.overfitting import overfitting_table, probe_table, substitution_table
-from rankone.statistics import DRAWS
-from rankone.tables import (
+from rankone.analysis.reward_overfitting import (
+    overfitting_table,
+    probe_table,
+    substitution_table,
+)
+from rankone.analysis.scores import (
     METRIC_KEYS,
-    concatenate,
     read_items,
     score_tables,
     spectra_table,
     training_table,
-    write_tables,
 )
+from rankone.runtime.job import job
+from rankone.statistics.intervals import DRAWS
+from rankone.tables_io import concatenate, write_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

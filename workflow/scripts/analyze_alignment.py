@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone import alignment, trajectory
-from rankone.alignment_tables import (
+from rankone.dynamics import alignment, trajectory
+from rankone.dynamics.alignment_tables import (
     SHUFFLED_COLUMNS,
     alignment_table,
     contrast_table,
     null_table,
     pair_table,
 )
-from rankone.compute import set_up
-from rankone.factors import load_directions, load_steps
-from rankone.jobs import job
-from rankone.statistics import DRAWS
-from rankone.subspaces import subspace_table
-from rankone.tables import concatenate, with_arms, write_table
+from rankone.dynamics.subspaces import subspace_table
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.statistics.intervals import DRAWS
+from rankone.tables_io import concatenate, with_arms, write_table
+from rankone.weights.factors import load_directions, load_steps
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,9 +5,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rankone.geometry import anatomy_table, beside_base, beside_nulls, tails_table
-from rankone.jobs import job
-from rankone.tables import concatenate, write_tables
+from rankone.geometry.tables import (
+    anatomy_table,
+    beside_base,
+    beside_nulls,
+    tails_table,
+)
+from rankone.runtime.job import job
+from rankone.tables_io import concatenate, write_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.jobs import job
-from rankone.knowledge import forgetting_tables, retention_table
-from rankone.statistics import DRAWS
-from rankone.tables import read_items, read_table, write_tables
+from rankone.analysis.forgetting import forgetting_tables
+from rankone.analysis.retention import retention_table
+from rankone.analysis.scores import read_items
+from rankone.runtime.job import job
+from rankone.statistics.intervals import DRAWS
+from rankone.tables_io import read_table, write_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.jobs import job
-from rankone.likelihood import (
+from rankone.analysis.likelihood import (
     ANSWER_COLUMNS,
     KL_COLUMNS,
     count_table,
@@ -13,9 +12,15 @@ from rankone.likelihood import (
     null_table,
     perplexity_table,
 )
-from rankone.sampling import efficiency_table, pass_table, powers, solvable_sets
-from rankone.statistics import DRAWS
-from rankone.tables import concatenate, write_tables
+from rankone.analysis.pass_at_k import (
+    efficiency_table,
+    pass_table,
+    powers,
+    solvable_sets,
+)
+from rankone.runtime.job import job
+from rankone.statistics.intervals import DRAWS
+from rankone.tables_io import concatenate, write_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.anatomy import examine
-from rankone.checkpoints import check_match, index, weight_files
-from rankone.compute import set_up
-from rankone.jobs import job
-from rankone.tables import write_table
+from rankone.geometry.update_location import examine
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.tables_io import write_table
+from rankone.weights.checkpoints import check_match, index, weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from rankone import calibration, verdicts
-from rankone.compute import set_up
+from rankone.claims import calibration
 from rankone.files import sha256
-from rankone.jobs import job
-from rankone.tables import write_table
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.statistics import decision_rules
+from rankone.tables_io import write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -37,7 +38,7 @@ def main(nulls: int, effects: int, processes: int, output: str | Path) -> None:
             tqdm(found, desc="Made-up studies", total=len(places), mininterval=5)
         )
     outcomes = pd.DataFrame(chain.from_iterable(rows))
-    write_table(calibration.rates(outcomes, sha256(verdicts.__file__)), output)
+    write_table(calibration.rates(outcomes, sha256(decision_rules.__file__)), output)
 
 
 if __name__ == "__main__":

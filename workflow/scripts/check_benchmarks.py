@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rankone.evaluation import load_tasks
+from rankone.evaluation.hf_backend import load_tasks
 from rankone.files import replacing
-from rankone.jobs import job
+from rankone.runtime.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

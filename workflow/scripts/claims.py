@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone import claims, verdicts
+from rankone.analysis.scores import read_items
+from rankone.claims import registry
 from rankone.files import sha256
-from rankone.jobs import job
-from rankone.tables import read_items, read_table, write_table
+from rankone.runtime.job import job
+from rankone.statistics import decision_rules
+from rankone.tables_io import read_table, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -32,9 +34,9 @@ def main(
         for name, table in found.items()
     }
     items = read_items(evaluations)
-    of_arm["last_scores"] = claims.last_scores(items, arm, seed, draws)
-    rules = sha256(verdicts.__file__)
-    table = claims.claims_table(of_arm, read_table(calibration), rules)
+    of_arm["last_scores"] = registry.last_scores(items, arm, seed, draws)
+    rules = sha256(decision_rules.__file__)
+    table = registry.claims_table(of_arm, read_table(calibration), rules)
     write_table(table, output)
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 import safetensors
 import torch
 
-from rankone import updates
-from rankone.checkpoints import check_match, index, metadata, weight_files
-from rankone.compute import device, own_gpus, set_up
-from rankone.factors import save_factors
 from rankone.files import replacing
-from rankone.jobs import job
+from rankone.runtime.device import device, own_gpus, set_up
+from rankone.runtime.job import job
+from rankone.weights import updates
+from rankone.weights.checkpoints import check_match, index, metadata, weight_files
+from rankone.weights.factors import save_factors
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -45,7 +45,7 @@ def main(
         files, settings, label, device()
     ):
         keys.append({"run": run, "step": step} | key)
-        matrices.append(keys[-1] | updates.describe(factors, values))
+        matrices.append(keys[-1] | updates.update_statistics(factors, values))
         triplets.append(updates.triplets(factors))
         spectra.append(updates.spectrum(values))
         if (key["update"], key["view"]) == KEPT:

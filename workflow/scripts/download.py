@@ -3,8 +3,8 @@
 import logging
 from typing import TYPE_CHECKING
 
-from rankone.hub import download
-from rankone.jobs import job
+from rankone.data.hub import download
+from rankone.runtime.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

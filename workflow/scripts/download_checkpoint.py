@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone import hub, imports
-from rankone.jobs import job
+from rankone.data import hub
+from rankone.runtime.job import job
+from rankone.weights import import_plan
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -17,10 +18,10 @@ def main(source: str, state: str, folder: str) -> None:
 
     They are collected in `state`, where a download that was stopped goes on.
     """
-    repository, revision = imports.hub(source)
+    repository, revision = import_plan.hub_revision(source)
     commit = hub.commit("models", repository, revision)
     hub.download(f"models/{repository}", commit, state)
-    (Path(state) / imports.RECORD).write_text(json.dumps({"commit": commit}))
+    (Path(state) / import_plan.RECORD).write_text(json.dumps({"commit": commit}))
     os.replace(state, folder)
 
 

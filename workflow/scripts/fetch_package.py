@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankone.data.package_files import PACKAGES, fetch_package
 from rankone.errors import UserError
-from rankone.jobs import job
-from rankone.packages import PACKAGES, fetch_package
+from rankone.runtime.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,11 +4,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone import imports
-from rankone.checkpoints import index, weight_files, weights_hash
-from rankone.compute import set_up
-from rankone.conversion import convert
-from rankone.jobs import job
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.weights import import_plan
+from rankone.weights.checkpoints import index, weight_files, weights_hash
+from rankone.weights.import_checkpoint import convert
+from rankone.weights.model_files import read_json
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -29,10 +30,10 @@ def main(
 
     `source` is what the config names; `settings` is the config's `model`.
     """
-    plan = imports.fit(Path(folder), Path(model_folder), settings)
+    plan = import_plan.fit(Path(folder), Path(model_folder), settings)
     origin = {"run": run, "step": step, "base": weights_hash(model_folder)}
     origin |= {"source": source}
-    origin |= imports.read_json(Path(folder) / imports.RECORD)
+    origin |= read_json(Path(folder) / import_plan.RECORD)
     convert(plan, index(weight_files(model_folder)), output, origin)
     kind = "LoRA factors" if plan.adapter else "tensors"
     logger.info("%s step %d: %d %s of %s", run, step, len(plan.names), kind, source)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.anatomy import overlaps
-from rankone.checkpoints import index, weight_files
-from rankone.compute import set_up
-from rankone.jobs import job
-from rankone.tables import write_table
+from rankone.geometry.update_location import overlaps
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.tables_io import write_table
+from rankone.weights.checkpoints import index, weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

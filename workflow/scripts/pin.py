@@ -6,8 +6,8 @@ python workflow/scripts/pin.py config/paper.yaml
 import sys
 from pathlib import Path
 
+from rankone.data.hub import pin
 from rankone.errors import UserError
-from rankone.hub import pin
 
 
 def main(path: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.figures import draw
-from rankone.jobs import job
-from rankone.plotting import save
-from rankone.tables import read_table
+from rankone.report.figures.registry import draw
+from rankone.report.style import save
+from rankone.runtime.job import job
+from rankone.tables_io import read_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.benchmarks import BENCHMARKS, build_benchmark, read_members
+from rankone.data.multiple_choice import BENCHMARKS, build_benchmark, read_members
+from rankone.data.package_files import PACKAGES, require_package
 from rankone.errors import UserError
 from rankone.files import write_jsonl
-from rankone.jobs import job
-from rankone.packages import PACKAGES, require_package
+from rankone.runtime.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.compute import set_up
-from rankone.jobs import job
-from rankone.models import prepare_model
-from rankone.packages import PACKAGES, require_package
+from rankone.data.package_files import PACKAGES, require_package
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.weights.base_model import prepare_model
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

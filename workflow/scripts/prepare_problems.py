@@ -3,9 +3,9 @@
 import logging
 from typing import TYPE_CHECKING
 
-from rankone import dataset_problems, problems
+from rankone.data.sources import arithmetic, dataset
 from rankone.files import write_jsonl
-from rankone.jobs import job
+from rankone.runtime.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,12 +20,12 @@ def main(settings: dict, sources: dict[str, str], outputs: dict[str, str]) -> No
     """
     if sources:
         rows = {
-            name: dataset_problems.read_rows(source, settings["datasets"][name])
+            name: dataset.read_rows(source, settings["datasets"][name])
             for name, source in sources.items()
         }
-        splits = dataset_problems.make_splits(settings, rows)
+        splits = dataset.make_splits(settings, rows)
     else:
-        splits = problems.make_splits(settings)
+        splits = arithmetic.make_splits(settings)
     for name, path in outputs.items():
         write_jsonl(path, splits[name])
         logger.info("%s: %d problems", name, len(splits[name]))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rankone.checkpoints import metadata, weights_hash
 from rankone.files import digest, replacing
-from rankone.jobs import job
-from rankone.provenance import commit, versions
+from rankone.runtime.job import job
+from rankone.runtime.provenance import commit, versions
+from rankone.weights.checkpoints import metadata, weights_hash
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

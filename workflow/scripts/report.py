@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankone.files import replacing
-from rankone.jobs import job
-from rankone.report import headline, read_provenance, render
-from rankone.tables import read_table
+from rankone.report.page import read_provenance, render
+from rankone.report.sentences import headline
+from rankone.runtime.job import job
+from rankone.tables_io import read_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

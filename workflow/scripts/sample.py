@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from transformers import AutoTokenizer
 
-from rankone import answers
-from rankone.checkpoints import weight_files
-from rankone.compute import own_gpus, set_up
 from rankone.files import read_jsonl, replacing
-from rankone.jobs import job, time_left
-from rankone.models import load_model
-from rankone.substitution import chosen, sources, substituted
+from rankone.inference import sampled_answers
+from rankone.runtime.device import own_gpus, set_up
+from rankone.runtime.job import job, time_left
+from rankone.variants.in_place import chosen, open_step_weights, substituted
+from rankone.weights.base_model import load_model
+from rankone.weights.checkpoints import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -42,13 +42,13 @@ def main(
     models = [load_model(model_folder, trust=trust) for _ in ("base", "variant")]
     rows = read_jsonl(problems)[: settings["problems"]]
     for model in models:
-        answers.prepare(model, tokenizer, rows[0]["stop"])
-    reference = answers.of_base(models[0], tokenizer, rows, settings, seed)
+        sampled_answers.prepare(model, tokenizer, rows[0]["stop"])
+    reference = sampled_answers.of_base(models[0], tokenizer, rows, settings, seed)
     tables, begun = {name: [] for name in outputs}, time.monotonic()
-    files = sources(weight_files(model_folder), checkpoint, factors)
+    files = open_step_weights(weight_files(model_folder), checkpoint, factors)
     for done, (name, recipe) in enumerate(chosen(names, files[0]).items(), start=1):
         with substituted(models[1], recipe, files, settings["others"], seed):
-            found = answers.measure(
+            found = sampled_answers.measure(
                 *(models, tokenizer, rows, reference, settings),
                 (seed, f"{run}:{name}"),
             )

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone import spectral
-from rankone.checkpoints import check_match, index, weight_files
-from rankone.compute import set_up
-from rankone.jobs import job
-from rankone.tables import write_table
+from rankone.geometry import spectra
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.tables_io import write_table
+from rankone.weights.checkpoints import check_match, index, weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -32,7 +32,7 @@ def main(
         check_match(base, trained, checkpoint)
     label = f"{run} step {step}"
     draws, fit_draws = settings["tail_draws"], settings["fit_draws"]
-    tables = spectral.examine(base, trained, draws, fit_draws, label)
+    tables = spectra.examine(base, trained, draws, fit_draws, label)
     for name, table in tables.items():
         write_table(table.assign(run=run, step=step), outputs[name])
 

@@ -7,27 +7,21 @@ import pandas as pd
 import transformers
 import trl
 
-from rankone import (
-    generation,
-    interventions,
-    launch,
-    probing,
-    sharing,
-    training,
-    verifiers,
-)
-from rankone.checkpoints import weight_files, weights_hash
-from rankone.compute import own_gpus, set_up
-from rankone.factors import save_directions
+from rankone.data.verifiers import registry
 from rankone.files import digest, sha256
-from rankone.jobs import job
-from rankone.leases import hold
-from rankone.study import STATE_COPIES, check_disk
+from rankone.inference import generation, prefix_sharing
+from rankone.runtime.device import own_gpus, set_up
+from rankone.runtime.job import job
+from rankone.runtime.leases import hold
+from rankone.study.disk import STATE_COPIES, check_disk
+from rankone.training import fit, interventions, launch, measurement, run_state
+from rankone.weights.checkpoints import weight_files, weights_hash
+from rankone.weights.factors import save_directions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-CODE = (generation, interventions, probing, sharing, training, verifiers)
+CODE = (generation, interventions, measurement, prefix_sharing, fit, registry)
 TABLES = ("metrics", "probes", "updates")
 
 
@@ -57,9 +51,9 @@ def main(
         "versions": {m.__name__: m.__version__ for m in (transformers, trl)},
         "code": [sha256(module.__file__) for module in CODE],
     }
-    training.claim_state(state, identity)
-    moments = probing.moments(settings)
-    if not training.finished(state, list(checkpoints), moments):
+    run_state.claim_state(state, identity)
+    moments = measurement.measure_points(settings)
+    if not run_state.finished(state, list(checkpoints), moments):
         size = sum(file.stat().st_size for file in base)
         check_disk(size * (len(checkpoints) + STATE_COPIES), [str(state)])
         arguments = {
@@ -77,14 +71,14 @@ def main(
         if settings["launch"]["processes"] > 1:
             launch.train(settings["launch"], threads, log, arguments)
         else:
-            training.fit(**arguments)
-    rows = pd.DataFrame(training.read_metrics(state / "metrics.jsonl"))
-    last = training.export_path(state / "exports", max(checkpoints))
-    training.check_result(run, rows, base, last)
-    stems = {m: probing.moment_stem(state / "measured", m) for m in moments if m[0]}
+            fit.fit(**arguments)
+    rows = pd.DataFrame(run_state.read_metrics(state / "metrics.jsonl"))
+    last = run_state.export_path(state / "exports", max(checkpoints))
+    run_state.check_result(run, rows, base, last)
+    stems = {m: measurement.point_stem(state / "measured", m) for m in moments if m[0]}
     measured = {m: f"{stem}.factors.safetensors" for m, stem in stems.items()}
     save_directions(directions, measured, {"run": run, "dtype": "float32"})
-    training.publish(state, run, moments, tables, checkpoints)
+    run_state.publish(state, run, moments, tables, checkpoints)
 
 
 if __name__ == "__main__":

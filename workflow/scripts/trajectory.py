@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from rankone.checkpoints import check_match, index, read, weight_files
-from rankone.compute import set_up
-from rankone.jobs import job
-from rankone.tables import write_table
-from rankone.trajectory import (
+from rankone.dynamics.trajectory import (
     MATRIX_COLUMNS,
     follow,
     long_gram,
     make_nulls,
     shuffled_cosines,
 )
-from rankone.updates import locate, read_update
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.tables_io import write_table
+from rankone.weights.checkpoints import check_match, index, read, weight_files
+from rankone.weights.updates import locate, read_update
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from rankone import artefacts, recipes
-from rankone.checkpoints import weight_files
-from rankone.compute import set_up
-from rankone.jobs import job
-from rankone.substitution import sources
+from rankone.runtime.device import set_up
+from rankone.runtime.job import job
+from rankone.variants import export, grammar
+from rankone.variants.in_place import open_step_weights
+from rankone.weights.checkpoints import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -26,10 +26,10 @@ def main(
 
     `settings` has `dtype`, `others` and `seed`.
     """
-    recipe = recipes.parse(variant)
-    record = artefacts.provenance(run, step, recipe, model_folder, settings)
-    files = sources(weight_files(model_folder), checkpoint, factors)
-    artefacts.write_merged(*(folder, recipe, model_folder, files, settings, record))
+    recipe = grammar.parse(variant)
+    record = export.provenance(run, step, recipe, model_folder, settings)
+    files = open_step_weights(weight_files(model_folder), checkpoint, factors)
+    export.write_merged(*(folder, recipe, model_folder, files, settings, record))
 
 
 if __name__ == "__main__":

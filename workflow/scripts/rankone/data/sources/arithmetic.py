@@ -1,0 +1,153 @@
+"""Arithmetic problem sets that do not overlap, and what every problem set is.
+
+A problem has an `id`, a `prompt` that ends where the model must answer, an `answer`,
+its `verifier` (see rankone.verifiers), and the texts that `stop` a completion.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankone.data.splits import QUESTION, with_probe
+from rankone.errors import UserError
+
+OPERATIONS = {
+    "addition": ("+", lambda a, b: a + b),
+    "subtraction": ("-", lambda a, b: a - b),
+    "multiplication": ("*", lambda a, b: a * b),
+}
+STOP = "\n"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Problems of one operation whose operands have the given numbers of digits."""
+
+    operation: str
+    digits: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation} {self.digits[0]}x{self.digits[1]}"
+
+
+def operands(digits: int) -> range:
+    """Positive integers with that many digits."""
+    return range(1 if digits == 1 else 10 ** (digits - 1), 10**digits)
+
+
+def pairs(family: Family) -> list[tuple[int, int]]:
+    """Every operand pair of a family; differences are never negative."""
+    both = itertools.product(*map(operands, family.digits))
+    if family.operation == "subtraction":
+        return [(a, b) for a, b in both if a >= b]
+    return list(both)
+
+
+def question(family: Family, pair: tuple[int, int]) -> str:
+    """One problem as text, up to the equals sign."""
+    symbol, _ = OPERATIONS[family.operation]
+    return f"{pair[0]} {symbol} {pair[1]} ="
+
+
+def solve(family: Family, pair: tuple[int, int]) -> str:
+    """The exact answer."""
+    _, function = OPERATIONS[family.operation]
+    return str(function(*pair))
+
+
+def few_shot(family: Family, shots: list[tuple[int, int]]) -> str:
+    """Solved problems of a family, one a line."""
+    return "".join(f"{question(family, s)} {solve(family, s)}{STOP}" for s in shots)
+
+
+def problem(family: Family, shots: list, pair: tuple[int, int]) -> dict:
+    """One row of a problem set."""
+    text = question(family, pair)
+    return {
+        "id": f"{family.operation}:{text.removesuffix(' =')}",
+        "prompt": few_shot(family, shots) + text,
+        "answer": solve(family, pair),
+        "verifier": "integer",
+        "stop": [STOP],
+        "operation": family.operation,
+        "digits": f"{family.digits[0]}x{family.digits[1]}",
+    }
+
+
+def family_sizes(size: int, count: int) -> list[int]:
+    """Split `size` as evenly as possible into `count` parts."""
+    return [size // count + (i < size % count) for i in range(count)]
+
+
+def draw(families: list[Family], sizes: dict[str, int], shots: int, seed: int) -> dict:
+    """Draw disjoint problem sets of the given sizes from one mixture.
+
+    Each family's operand pairs are shuffled once and dealt out: first the few-shot
+    examples, then each split in order, so that no pair is used twice.
+    """
+    splits: dict[str, list[dict]] = {name: [] for name in sizes}
+    for index, family in enumerate(families):
+        rng = random.Random(f"{seed}:{family.name}")
+        pool = pairs(family)
+        rng.shuffle(pool)
+        parts = {n: family_sizes(s, len(families))[index] for n, s in sizes.items()}
+        check_supply(family, len(pool), shots + sum(parts.values()))
+        deal: Iterator = iter(pool)
+        examples = list(itertools.islice(deal, shots))
+        for name, part in parts.items():
+            chosen = itertools.islice(deal, part)
+            splits[name] += [problem(family, examples, pair) for pair in chosen]
+    for name, rows in splits.items():
+        random.Random(f"{seed}:{name}").shuffle(rows)
+    return splits
+
+
+def check_supply(family: Family, available: int, wanted: int) -> None:
+    """Raise UserError when a family has fewer problems than the splits need."""
+    if wanted > available:
+        raise UserError(
+            f"problems: {family.name} has {available} different problems, but the "
+            f"splits and few-shot examples need {wanted}; lower the sizes or add "
+            "families to the mixture."
+        )
+
+
+def parse_families(mixture: list[dict]) -> list[Family]:
+    """The config's mixture as families."""
+    return [Family(entry["operation"], tuple(entry["digits"])) for entry in mixture]
+
+
+def make_splits(settings: dict) -> dict[str, list[dict]]:
+    """The arithmetic problem sets: train, train_probe, held_out, shifted.
+
+    `train_probe` is the first part of `train`; `train` and `held_out` share a
+    distribution but no problem; `shifted` comes from another mixture and shares no
+    family with them.
+    """
+    families = parse_families(settings["mixture"])
+    shifted = parse_families(settings["shifted_mixture"])
+    if common := set(families) & set(shifted):
+        names = ", ".join(sorted(family.name for family in common))
+        raise UserError(f"problems: {names} is in `mixture` and in `shifted_mixture`.")
+    sizes = settings["sizes"]
+    shots, seed = settings["shots"], settings["seed"]
+    splits = draw(families, {n: sizes[n] for n in ("train", "held_out")}, shots, seed)
+    splits |= draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
+    return with_probe(splits, sizes)
+
+
+def check(settings: dict) -> None:
+    """Raise UserError for problem sets that cannot be made as written."""
+    if settings["sizes"]["train_probe"] > settings["sizes"]["train"]:
+        raise UserError("problems: sizes.train_probe is larger than sizes.train.")
+    if "datasets" not in settings:
+        make_splits(settings)
+        return
+    if QUESTION not in settings["template"]:
+        raise UserError(f"problems.template lacks {QUESTION}, where a question goes.")
+    for name, dataset in settings["datasets"].items():
+        if "path" in dataset and not Path(dataset["path"]).exists():
+            raise UserError(f"problems.datasets.{name}: there is no {dataset['path']}.")

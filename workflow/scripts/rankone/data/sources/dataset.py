@@ -1,0 +1,103 @@
+"""Problem sets from the rows of datasets, checked by the verifier before training."""
+
+import itertools
+import random
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import datasets
+
+from rankone.data.splits import QUESTION, with_probe
+from rankone.data.verifiers import registry
+from rankone.errors import UserError
+
+BATCH = 500
+
+
+def read_rows(source: str | Path, dataset: dict) -> list[dict]:
+    """Rows of one split of a dataset: a folder, or one JSON Lines or Parquet file.
+
+    `dataset` gives `name` (a configuration, or None), `split`, and the columns
+    `question` and `answer`.
+    """
+    source, columns = Path(source), [dataset["question"], dataset["answer"]]
+    folder, file = (source.parent, source.name) if source.is_file() else (source, None)
+    with tempfile.TemporaryDirectory() as scratch:
+        options = {"data_files": file, "cache_dir": scratch, "split": dataset["split"]}
+        try:
+            rows = datasets.load_dataset(str(folder), dataset["name"], **options)
+        except (ValueError, OSError) as error:
+            raise UserError(
+                f"problems.datasets: cannot read {source}: {error}"
+            ) from None
+        if missing := set(columns) - set(rows.column_names):
+            raise UserError(
+                f"problems.datasets: {source} has no column {', '.join(missing)}; it "
+                f"has {', '.join(rows.column_names)}."
+            )
+        return rows.select_columns(columns).to_list()
+
+
+def make_splits(settings: dict, rows: dict[str, list[dict]]) -> dict:
+    """Problem sets from rows of datasets: train, train_probe, held_out, shifted.
+
+    `rows` has those of `train`, from which `held_out` comes as well, and of `shifted`.
+    They are shuffled; no question is asked twice, in whatever split. Rows without an
+    answer that its own verifier accepts are left out: no model could earn a reward.
+    """
+    sizes, seed, used = settings["sizes"], settings["seed"], set()
+    wanted = {"train": sizes["train"] + sizes["held_out"], "shifted": sizes["shifted"]}
+    found: dict[str, list[dict]] = {}
+    for name, size in wanted.items():
+        columns = settings["datasets"][name]
+        asked = [
+            make_problem(settings, columns, f"{name}:{number}", row)
+            for number, row in enumerate(rows[name])
+        ]
+        random.Random(f"{seed}:{name}").shuffle(asked)
+        fresh = unused(asked, used, settings["longest"])
+        found[name] = list(itertools.islice(verifiable(fresh), size))
+        if len(found[name]) < size:
+            raise UserError(
+                f"problems.datasets.{name}: {len(found[name])} of its rows are usable "
+                f"problems, but the splits need {size}; lower the sizes."
+            )
+    train = found["train"]
+    splits = {"train": train[: sizes["train"]], "held_out": train[sizes["train"] :]}
+    return with_probe(splits | {"shifted": found["shifted"]}, sizes)
+
+
+def make_problem(settings: dict, columns: dict, name: str, row: dict) -> dict:
+    """A row of a dataset as a problem, with its bare `question`."""
+    question, answer = row[columns["question"]], row[columns["answer"]]
+    question = "" if question is None else str(question).strip()
+    return {
+        "id": name,
+        "prompt": settings["template"].replace(QUESTION, question),
+        "answer": "" if answer is None else str(answer).strip(),
+        "verifier": "math",
+        "stop": settings["stop"],
+        "question": question,
+    }
+
+
+def unused(
+    problems: Iterable[dict], used: set[str], longest: int | None
+) -> Iterator[dict]:
+    """Problems with question and answer that are in `used` by no other; adds them."""
+    for row in problems:
+        key = " ".join(row["question"].split()).casefold()
+        short = longest is None or len(key) <= longest
+        if key and row["answer"] and short and key not in used:
+            used.add(key)
+            yield row
+
+
+def verifiable(problems: Iterator[dict]) -> Iterator[dict]:
+    """Problems whose own answer, boxed, is right."""
+    while batch := list(itertools.islice(problems, BATCH)):
+        boxed = [f"\\boxed{{{row['answer']}}}" for row in batch]
+        for row, right in zip(batch, registry.correct(boxed, batch), strict=True):
+            if right:
+                yield row

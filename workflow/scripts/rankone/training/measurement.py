@@ -1,0 +1,345 @@
+"""What is measured during training, and when an intervention acts.
+
+A moment is a step and one of `before` and `after` a substitution, or `step` where there
+is none. At each, the verifier's reward on fixed problems and the first triplet of every
+update are measured, with random numbers of their own: a run that is measured ends with
+the same weights as one that is not.
+"""
+
+import logging
+import time
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from transformers import TrainerCallback
+from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+
+from rankone.data.verifiers.registry import correct
+from rankone.errors import UserError
+from rankone.files import replacing
+from rankone.inference import generation
+from rankone.linalg.svd import Factors
+from rankone.seeding import random_generator
+from rankone.training import interventions
+from rankone.training.interventions import AdapterUpdates, FullUpdates
+from rankone.weights.checkpoints import index, own_weights
+from rankone.weights.factors import load_factors, save_factors
+from rankone.weights.updates import locate, update_statistics
+
+logger = logging.getLogger(__name__)
+
+MeasurePoint = tuple[int, str]
+WAYS = ("greedy", "sampled")
+NORM_COLUMNS = ["tensor", "exp_avg_norm", "exp_avg_sq_norm"]
+UPDATE_COLUMNS = [
+    *("run", "step", "moment", "layer", "module", "tensor", "rows", "columns"),
+    *("frobenius_norm", "sigma_1", "norm_share", "energy_share", "stable_rank"),
+    *("relative_gap", "residual", "identifiable", *NORM_COLUMNS[1:]),
+    *("cosine_left", "cosine_right"),
+]
+PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
+
+
+def measure_points(settings: dict) -> list[MeasurePoint]:
+    """Every moment of a run in order: start, exports, substitutions, every so many."""
+    schedule, every = settings["schedule"], settings["probes"]["every"]
+    intervention = interventions.make(settings["intervention"])
+    found: list[MeasurePoint] = [(0, "step")]
+    for step in range(1, schedule["max_steps"] + 1):
+        if intervention and intervention.due(step):
+            found += [(step, "before"), (step, "after")]
+        elif step in schedule["export_steps"] or (every and step % every == 0):
+            found.append((step, "step"))
+    return found
+
+
+def complete(
+    trainer: GRPOTrainer, prompts: list[str], greedy: list[bool], size: int, seed: int
+) -> list[str]:
+    """One completion of every prompt: the best one, or one sampled as in training."""
+    args = trainer.args
+    names = ("temperature", "top_p", "top_k", "min_p")
+    with (
+        unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
+        ) as model,
+        whole_autocast(trainer),
+    ):
+        return generation.complete(
+            *(model, trainer.processing_class, prompts, greedy),
+            {name: getattr(args, name) for name in names},
+            tokens=args.max_completion_length,
+            size=size,
+            seed=seed,
+            repetition_penalty=args.repetition_penalty,
+        )
+
+
+def probe(
+    trainer: GRPOTrainer, problems: dict[str, list[dict]], settings: dict, seed: str
+) -> list[dict]:
+    """Correct answers to every problem of every split: one greedy, some at random.
+
+    `settings` has `samples` and `batch_size`. All are answered together, so that the
+    weights are cast once and a problem's prompt is computed once.
+    """
+    if not problems:
+        return []
+    counts = dict(zip(WAYS, (1, settings["samples"]), strict=True))
+    keys = [
+        ({"split": split, "problem": row["id"], "sampling": way}, row, way)
+        for split, rows in problems.items()
+        for row in rows
+        for way in WAYS
+    ]
+    each = [(row, way == WAYS[0]) for _, row, way in keys for _ in range(counts[way])]
+    asked, greedy = map(list, zip(*each, strict=True))
+    prompts = [row["prompt"] for row in asked]
+    number = random_generator(seed, "probe").initial_seed()
+    completions = complete(trainer, prompts, greedy, settings["batch_size"], number)
+    right = iter(correct(completions, asked))
+    return [
+        key | {"correct": sum(islice(right, counts[way])), "samples": counts[way]}
+        for key, _, way in keys
+    ]
+
+
+def first(factors: Factors) -> Factors:
+    """The first triplet alone."""
+    return Factors(
+        factors.left[:, :1],
+        factors.sigma[:1],
+        factors.right[:1],
+        factors.norm,
+        factors.residual[:1],
+        factors.gap[:1],
+    )
+
+
+class MeasurementCallback(TrainerCallback):
+    """Measures at each moment, and substitutes where an intervention is due.
+
+    Its files in `folder` are complete or absent. `seconds` has what each step cost.
+    """
+
+    def __init__(
+        self,
+        trainer: GRPOTrainer,
+        folder: Path,
+        base: list[Path],
+        settings: dict,
+        problems: dict[str, list[dict]],
+    ):
+        self.trainer, self.folder, self.base = trainer, folder, index(base)
+        self.problems = problems
+        self.intervention = interventions.make(settings["intervention"])
+        self.settings, self.seed = settings["probes"], settings["seed"]
+        self.seconds = {"probes": 0.0, "substitution": 0.0}
+        self.moments = measure_points(settings)
+
+    def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
+        """Refuse what cannot be done right; take up the reference of a resumed run."""
+        # Not earlier: sharding puts new parameters for those that the model had.
+        self.weights = interventions.updates_of(self.trainer.model, self.base)
+        if self.intervention:
+            check_whole(self.trainer, self.weights)
+            self.take_up(self.intervention.last_before(state.global_step))
+        if state.global_step == 0:
+            self.observe((0, "step"), optimizer)
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.seconds = dict.fromkeys(self.seconds, 0.0)
+
+    def on_step_end(self, args, state, control, optimizer=None, **kwargs):
+        step = state.global_step
+        for moment in [m for m in self.moments if m[0] == step]:
+            if moment[1] == "after":
+                self.substitute(step, optimizer)
+            self.measured = self.observe(moment, optimizer)
+            if moment[1] == "after":
+                self.keep_reference(step)
+                logger.info(
+                    "Step %d: %s put for the updates, in %.1f s with both measurements",
+                    *(step, self.intervention.recipe.name),
+                    self.seconds["substitution"],
+                )
+
+    def observe(self, moment: MeasurePoint, optimizer) -> dict[str, Factors]:
+        """Measure, and write what was found."""
+        begun = time.monotonic()
+        measured = self.decompose() if moment[0] else {}
+        decomposed = time.monotonic()
+        rows = probe(
+            self.trainer, self.problems, self.settings, f"{self.seed}:{moment}"
+        )
+        self.seconds["probes"] += time.monotonic() - decomposed
+        self.seconds["substitution"] += (decomposed - begun) * (moment[1] != "step")
+        if self.trainer.accelerator.is_main_process:
+            self.write(moment, rows, measured, optimizer)
+        return measured
+
+    @torch.no_grad()
+    def decompose(self) -> dict[str, Factors]:
+        """The triplets of every matrix that the tables and the intervention need."""
+        return {
+            name: self.weights.factors(name, self.wanted(name))
+            for name in self.weights.names
+        }
+
+    def wanted(self, name: str) -> int:
+        """Triplets to compute of one matrix."""
+        if not self.intervention:
+            return interventions.KEPT_RANK
+        return interventions.needed_triplets(
+            self.intervention.recipe, self.weights.shape(name)
+        )
+
+    def write(
+        self, moment: MeasurePoint, rows: list, measured: dict, optimizer
+    ) -> None:
+        """The files of one moment; norms are unknown where moments are in parts."""
+        stem = point_stem(self.folder, moment)
+        norms = [{"tensor": name} for name in measured]
+        for row in norms if not sharded(self.trainer) else ():
+            parameters = self.weights.trained(row["tensor"])
+            row |= interventions.moment_norms(optimizer, parameters)
+        with replacing(f"{stem}.moment-norms.parquet") as temporary:
+            pd.DataFrame(norms, columns=NORM_COLUMNS).to_parquet(temporary)
+        with replacing(f"{stem}.probes.parquet") as temporary:
+            pd.DataFrame(rows, columns=PROBE_COLUMNS).to_parquet(temporary)
+        kept = {name: first(factors) for name, factors in measured.items()}
+        save_factors(f"{stem}.factors.safetensors", kept, {"dtype": "float32"})
+
+    def substitute(self, step: int, optimizer) -> None:
+        """Put the recipe's part for every update."""
+        begun = time.monotonic()
+        interventions.substitute(
+            *(self.weights, self.intervention, self.measured),
+            *(f"{self.seed}:{step}", optimizer),
+        )
+        self.seconds["substitution"] += time.monotonic() - begun
+
+    def reference_file(self, step: int) -> Path:
+        """Where the weights after a substitution are kept as a reference."""
+        return self.folder / f"reference-{step}.safetensors"
+
+    def keep_reference(self, step: int) -> None:
+        """Let the next updates be taken from the weights as they are now.
+
+        Files that no trainer checkpoint needs any more are removed.
+        """
+        if self.intervention.reference != "last":
+            return
+        if self.trainer.accelerator.is_main_process:
+            with replacing(self.reference_file(step)) as temporary:
+                save_file(own_weights(self.trainer.model), temporary)
+            saved = Path(self.trainer.args.output_dir).glob("checkpoint-*")
+            steps = [int(folder.name.split("-")[1]) for folder in saved]
+            needed = {self.intervention.last_before(s) for s in steps} | {step}
+            for file in self.folder.glob("reference-*.safetensors"):
+                if int(file.stem.split("-")[1]) not in needed:
+                    file.unlink()
+        self.trainer.accelerator.wait_for_everyone()
+        self.take_up(step)
+
+    def take_up(self, step: int | None) -> None:
+        """Take updates from the weights after that step's substitution."""
+        if self.intervention.reference == "last" and step:
+            self.weights.reference = index([self.reference_file(step)])
+
+
+def sharded(trainer: GRPOTrainer) -> bool:
+    """Whether a process has only parts of matrices."""
+    return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+
+
+def whole_autocast(trainer: GRPOTrainer) -> AbstractContextManager:
+    """Autocast around a whole generation, whose cast weights are kept.
+
+    Sharded weights are put together layer by layer: to keep them would fill the memory.
+    """
+    return nullcontext() if sharded(trainer) else trainer.accelerator.autocast()
+
+
+def check_whole(trainer: GRPOTrainer, weights: FullUpdates | AdapterUpdates) -> None:
+    """Raise UserError where weights are in parts, or not in float32."""
+    if sharded(trainer):
+        raise UserError(
+            "intervention: under FSDP or DeepSpeed no process has whole matrices; "
+            "train on one device, or on several with plain data parallelism."
+        )
+    for name in weights.names:
+        for parameter in weights.trained(name):
+            if parameter.dtype != torch.float32:
+                raise UserError(
+                    f"intervention: {name} is {parameter.dtype}, but float32 master "
+                    "weights are needed; load the model in float32 (grpo.bf16 only "
+                    "sets the precision of the passes)."
+                )
+
+
+def point_stem(folder: Path, moment: MeasurePoint) -> Path:
+    """Where the files of a moment are, without their suffixes."""
+    return folder / f"step-{moment[0]}-{moment[1]}"
+
+
+def complete_points(folder: Path, wanted: list[MeasurePoint]) -> bool:
+    """Whether every moment was measured (the factors are written last)."""
+    return all(
+        Path(f"{point_stem(folder, moment)}.factors.safetensors").exists()
+        for moment in wanted
+    )
+
+
+def gather_probes(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
+    """One row per moment, problem and way of sampling."""
+    tables = [
+        pd.read_parquet(f"{point_stem(folder, moment)}.probes.parquet").assign(
+            run=run, step=moment[0], moment=moment[1]
+        )
+        for moment in wanted
+    ]
+    return pd.concat(tables, ignore_index=True)[
+        ["run", "step", "moment", *PROBE_COLUMNS]
+    ]
+
+
+def gather_updates(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
+    """One row per moment and matrix.
+
+    The statistics of describe(), the norms of Adam's moments, and the cosines of the
+    first singular vectors to those of the moment before.
+    """
+    rows, before = [], None
+    for moment in wanted[1:]:
+        stem = point_stem(folder, moment)
+        handles = index([Path(f"{stem}.factors.safetensors")])
+        norms = pd.read_parquet(f"{stem}.moment-norms.parquet").set_index("tensor")
+        now = {name: load_factors(handles, name) for name in norms.index}
+        for name, factors in now.items():
+            layer, module = locate(name)
+            key = {"run": run, "step": moment[0], "moment": moment[1]}
+            key |= {"layer": layer, "module": module, "tensor": name}
+            turned = cosines(factors, before[name]) if before else {}
+            rows.append(
+                key | update_statistics(factors, None) | dict(norms.loc[name]) | turned
+            )
+        before = now
+    return pd.DataFrame(rows, columns=UPDATE_COLUMNS)
+
+
+def cosines(now: Factors, before: Factors) -> dict[str, float]:
+    """|cos| of both first singular vectors to the earlier ones."""
+    left = (now.left[:, 0] @ before.left[:, 0]).abs().item()
+    return {
+        "cosine_left": left,
+        "cosine_right": (now.right[0] @ before.right[0]).abs().item(),
+    }

@@ -1,0 +1,175 @@
+"""Variants as folders: LoRA adapters (PEFT, vLLM) and merged Hugging Face models."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from safetensors.torch import save_file
+from torch.nn.functional import pad
+
+from rankone.runtime.provenance import commit, versions
+from rankone.variants.apply import change_factors
+from rankone.variants.grammar import Recipe
+from rankone.variants.in_place import (
+    StepWeights,
+    covered,
+    decomposed,
+    substituted_weight,
+)
+from rankone.weights.checkpoints import index, read, weight_files, weights_hash
+from rankone.weights.updates import locate
+
+PACKAGES = ("torch", "transformers", "peft", "safetensors")
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `folder` when the block succeeds."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        target = Path(scratch) / folder.name
+        target.mkdir()
+        yield target
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(target, folder)
+
+
+def provenance(
+    run: str, step: int, recipe: Recipe, model_folder: str | Path, settings: dict
+) -> dict:
+    """What an artefact was made from, and with which software."""
+    return {
+        "base": weights_hash(model_folder),
+        "run": run,
+        "step": step,
+        "recipe": recipe.name,
+        "seed": settings["seed"],
+        "others": settings["others"],
+        "commit": commit(),
+    } | versions(PACKAGES)
+
+
+def save(tensors: dict[str, torch.Tensor], path: Path, record: dict) -> None:
+    """Write tensors as safetensors with their provenance in the header."""
+    # Transformers refuses a file whose header does not name its framework.
+    header = {"format": "pt"} | {key: str(value) for key, value in record.items()}
+    save_file(tensors, path, header)
+
+
+def save_json(value: dict, path: Path) -> None:
+    """Write a mapping as JSON."""
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def adapter_tensors(
+    recipe: Recipe, names: list[str], files: StepWeights, seed: int
+) -> tuple[dict[str, torch.Tensor], int]:
+    """LoRA factors by PEFT's names, lora_A [r, in] and lora_B [out, r] float32, and r.
+
+    vLLM wants one r for all matrices: smaller ranks are padded with zeros.
+    """
+    pairs = {
+        name: change_factors(recipe, *decomposed(name, files), seed, name)
+        for name in names
+    }
+    rank = max(left.shape[1] for left, _ in pairs.values())
+    tensors = {}
+    for name, (left, right) in pairs.items():
+        stem = f"base_model.model.{name.removesuffix('.weight')}"
+        more = rank - left.shape[1]
+        tensors[f"{stem}.lora_A.weight"] = pad(right, (0, 0, 0, more)).contiguous()
+        tensors[f"{stem}.lora_B.weight"] = pad(left, (0, more)).contiguous()
+    return tensors, rank
+
+
+def adapter_config(recipe: Recipe, names: list[str], rank: int, model: dict) -> dict:
+    """PEFT's config of an adapter of the matrices `names`.
+
+    `model` is the config's `model:` mapping, which names the base. lora_alpha = r makes
+    the scaling 1.
+    """
+    places = [locate(name) for name in names]
+    layers = sorted({layer for layer, _ in places})
+    modules = sorted({module for _, module in places})
+    config = LoraConfig(
+        base_model_name_or_path=next(
+            model[key] for key in ("hub", "path", "package") if key in model
+        ),
+        revision=model.get("revision"),
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+        r=rank,
+        lora_alpha=rank,
+        target_modules=modules,
+        layers_to_transform=layers if recipe.layers else None,
+        layers_pattern="layers" if recipe.layers else None,
+    )
+    # PEFT keeps a set, whose order changes from run to run.
+    return config.to_dict() | {"target_modules": modules}
+
+
+def write_adapter(
+    folder: str | Path, recipe: Recipe, files: StepWeights, settings: dict, record: dict
+) -> None:
+    """Write a variant of low rank as a LoRA adapter that PEFT and vLLM load.
+
+    `settings` has `model` (the config's mapping) and `seed`.
+    """
+    names = covered(recipe, files[0])
+    tensors, rank = adapter_tensors(recipe, names, files, settings["seed"])
+    with whole_folder(folder) as target:
+        save(tensors, target / "adapter_model.safetensors", record)
+        config = adapter_config(recipe, names, rank, settings["model"])
+        save_json(config, target / "adapter_config.json")
+        save_json(record, target / "provenance.json")
+
+
+def write_merged(
+    folder: str | Path,
+    recipe: Recipe,
+    model_folder: str | Path,
+    files: StepWeights,
+    settings: dict,
+    record: dict,
+) -> None:
+    """Write a variant as a Hugging Face model in the same files as the base.
+
+    `settings` has `dtype`, `others` and `seed`. Weights are composed in float32 and
+    rounded once; one file of the base is in memory at a time.
+    """
+    covered(recipe, files[0])
+    with whole_folder(folder) as target:
+        for file in Path(model_folder).glob("[!.]*"):
+            if file.is_file() and file.suffix != ".safetensors":
+                shutil.copyfile(file, target / file.name)
+        for file in weight_files(model_folder):
+            save(
+                merged_weights(file, recipe, files, settings),
+                target / file.name,
+                record,
+            )
+        config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+        save_json(config | {"dtype": settings["dtype"]}, target / "config.json")
+        save_json(record, target / "provenance.json")
+
+
+def merged_weights(
+    file: Path, recipe: Recipe, files: StepWeights, settings: dict
+) -> dict[str, torch.Tensor]:
+    """The variant's weights of the tensors in one file of the base."""
+    dtype, weights = getattr(torch, settings["dtype"]), {}
+    names = index([file])
+    for name in names:
+        weight = substituted_weight(
+            name, recipe, files, settings["others"], settings["seed"]
+        )
+        weight = read(files[0], name) if weight is None else weight
+        weights[name] = weight.to(dtype).contiguous()
+    return weights
