@@ -105,7 +105,7 @@ def test_both_backends_give_every_variant_the_same_likelihoods(step, vllm):
     recipes = [None, *map(parse, VARIANTS)]
     asked = requests([("1 + 2 =", " 3"), ("what is sun", " good")])
     found = {}
-    for backend, opener in evaluate.BACKENDS.items():
+    for backend, opener in evaluate_variants.BACKENDS.items():
         lm, applied = opener(paths[0], settings(folder, backend), places, recipes)
         for recipe in (*recipes, None):
             with applied(recipe):
