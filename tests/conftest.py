@@ -1,12 +1,21 @@
-"""Makes the package importable and keeps torch to one thread in tests."""
+"""Tiers of tests by folder; torch has one thread in tests."""
 
 import os
-import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+TIERS = ("workflow", "cluster", "vllm", "browser", "gpu", "long")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its tier: the marker it has, its folder's, else unit."""
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            folder = item.path.relative_to(ROOT / "tests").parts[0]
+            item.add_marker(folder if folder in TIERS else "unit")

@@ -7,10 +7,10 @@ import torch
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lm_eval.api.instance import Instance
 
 from rankone.evaluation import hf_backend
 from rankone.inference import prefix_sharing
+from saved import requests
 from tiny import make_model, make_tokenizer
 
 MODEL = make_model()
@@ -48,9 +48,9 @@ def trainer(tmp_path, share, monkeypatch):
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
     prompts = ["1 + 1 = 2\n3 + 4 =", "2 + 2 =", "5 + 5 =", "2 + 7 =", "1 ="]
-    made = grpo.Trainer(
+    made = grpo_method.Trainer(
         model=copy.deepcopy(MODEL),
-        args=grpo.arguments(grpo, schedule, 0, tmp_path / str(share)),
+        args=grpo_method.arguments(grpo, schedule, 0, tmp_path / str(share)),
         reward_funcs=lambda completions, **_: [float("1" in c) for c in completions],
         train_dataset=Dataset.from_list([{"prompt": p} for p in prompts]),
         processing_class=tokenizer,
@@ -97,10 +97,6 @@ def test_generation_is_the_same_with_one_prefill_a_prompt(prompts):
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         outputs.append(generate(**inputs, **options))
     assert torch.equal(*outputs)
-
-
-def requests(pairs):
-    return [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
 
 
 def test_choices_that_share_a_question_score_as_in_lm_eval(monkeypatch):

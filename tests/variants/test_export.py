@@ -17,7 +17,7 @@ from rankone.variants.export import whole_folder
 from rankone.variants.in_place import open_step_weights, substituted
 from rankone.weights.base_model import load_model
 from rankone.weights.checkpoints import metadata, weight_files, weights_hash
-from test_variants import save_step
+from saved import save_step
 from tiny import make_model
 
 SETTINGS = {

@@ -16,26 +16,9 @@ from safetensors.torch import load_file
 
 import tiny
 from conftest import ROOT
+from running import SNAKEMAKE, command, output, planned, snakemake
 
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 STEPS = [4, 8]
-
-
-def command(folder: Path, *arguments: str) -> list[str]:
-    config = ["--configfile", str(folder / "config.yaml"), "--replace-workflow-config"]
-    place = ["--directory", str(folder), "--cores", "2"]
-    profile = ["--profile", str(ROOT / "profiles" / "local")]
-    return [*SNAKEMAKE, *config, *place, *profile, *arguments]
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(folder, *arguments), capture_output=True, text=True, timeout=600
-    )
-
-
-def output(run: subprocess.CompletedProcess) -> str:
-    return run.stdout + run.stderr
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +29,6 @@ def done(tmp_path_factory) -> Path:
     run = snakemake(folder)
     assert run.returncode == 0, output(run)[-5000:]
     return folder
-
-
-def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
-    """Number of jobs of each rule in a dry run's plan."""
-    assert run.returncode == 0, output(run)
-    lines = [line.split() for line in output(run).split("Job stats:")[1].splitlines()]
-    return {line[0]: int(line[1]) for line in lines if line[1:] and line[1].isdigit()}
 
 
 def test_the_embedded_study_is_planned_whole(tmp_path):

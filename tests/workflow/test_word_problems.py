@@ -12,7 +12,7 @@ import tiny
 from rankone.data.sources import dataset
 from rankone.errors import UserError
 from rankone.files import read_jsonl
-from test_workflow import output, snakemake
+from running import output, snakemake
 
 MORE = "\\{}"
 TEMPLATE = "q {question}\na "

@@ -12,7 +12,7 @@ from rankone.errors import UserError
 from rankone.evaluation import tasks
 from rankone.study import disk, estimates, validation
 from rankone.study.yaml_keys import check_keys
-from test_imports import rewrite, save_adapter, save_trained
+from saved import rewrite, save_adapter, save_trained
 
 INTERVENTION = {"reference": "base", "others": "keep", "optimizer_state": "keep"}
 INTERVENTION |= {"from_step": 1, "to_step": None}

@@ -12,8 +12,9 @@ from rankone.linalg import random_matrices, svd
 from rankone.variants import apply, grammar
 from rankone.variants.in_place import covered, open_step_weights, substituted
 from rankone.weights import updates
-from rankone.weights.checkpoints import export, own_weights, weight_files
+from rankone.weights.checkpoints import own_weights, weight_files
 from rankone.weights.factors import save_factors
+from saved import save_step
 from tiny import make_model, save_model
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -154,22 +155,6 @@ def test_random_variants_depend_on_seed_and_tensor_only(name):
 def test_a_zero_update_stays_zero(name):
     zero = torch.zeros(4, 3)
     assert not change(name, update=zero, factors=svd.exact(zero, 1)).any()
-
-
-def save_step(folder):
-    """A base folder, a trained checkpoint, the factors of its updates; three paths."""
-    save_model(folder / "base", seed=0)
-    before, after = own_weights(make_model(0)), own_weights(make_model(1))
-    export(make_model(1), folder / "step.safetensors", {})
-    kept = {
-        name: svd.exact(after[name] - before[name], 4)
-        for name in filter(updates.locate, before)
-    }
-    save_factors(folder / "factors.safetensors", kept, {})
-    return [
-        str(folder / name)
-        for name in ("base", "step.safetensors", "factors.safetensors")
-    ]
 
 
 @pytest.fixture

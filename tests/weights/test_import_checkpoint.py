@@ -6,8 +6,7 @@ import weakref
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import import_checkpoint
@@ -23,27 +22,8 @@ from rankone.weights.checkpoints import (
     own_weights,
     weight_files,
 )
+from saved import rewrite, save_adapter, save_trained
 from tiny import make_model, make_tokenizer, save_model
-
-
-def save_trained(folder, seed=1, dtype=torch.float32, **options):
-    """A model of the same shapes as the base with other weights, and its tokenizer."""
-    make_model(seed).to(dtype).save_pretrained(folder, **options)
-    make_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def save_adapter(folder, base="base", **options):
-    """A LoRA adapter with random factors, as PEFT saves it."""
-    defaults = {"r": 3, "lora_alpha": 5, "target_modules": ["q_proj", "down_proj"]}
-    model = get_peft_model(make_model(0), LoraConfig(**defaults | options))
-    torch.manual_seed(7)
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.1)
-    model.peft_config["default"].base_model_name_or_path = base
-    model.save_pretrained(folder)
-    return model
 
 
 @pytest.fixture
@@ -98,13 +78,6 @@ def test_what_the_user_gave_is_left_as_it_was(base, tmp_path):
     before = {file.name: sha256(file) for file in folder.iterdir()}
     imported(base, folder)
     assert {file.name: sha256(file) for file in folder.iterdir()} == before
-
-
-def rewrite(folder, change):
-    """Change the tensors of a folder's only weight file."""
-    (file,) = weight_files(folder)
-    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
-    save_file(change(tensors), file, {"format": "pt"})
 
 
 @pytest.mark.parametrize(
@@ -250,7 +223,7 @@ def test_an_adapter_becomes_the_update_that_peft_merges(base, tmp_path, options)
 
 def test_an_adapter_written_by_rankone_can_be_imported(base, tmp_path):
     import write_adapter
-    from test_variants import save_step
+    from saved import save_step
 
     (tmp_path / "made").mkdir()
     step = save_step(tmp_path / "made")

@@ -18,7 +18,7 @@ from rankone.data.verifiers.registry import correct
 from rankone.files import write_jsonl
 from rankone.inference import sampled_answers
 from rankone.inference.sampled_answers import token_kl
-from test_variants import save_step
+from saved import save_step
 from tiny import make_model, make_tokenizer, study
 
 SETTINGS = {

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 import tiny
 from rankone.files import sha256
-from test_imports import save_adapter
-from test_workflow import output, planned, snakemake
+from running import output, planned, snakemake
+from saved import save_adapter
 
 STEPS = [10, 20, 40]
 EXACT = {"domain": "mathematics", "metric": "exact_match"}

@@ -14,7 +14,7 @@ from rankone.runtime.gpu_locks import lock_gpus, names, take
 HOLDER = """
 import sys, time
 from pathlib import Path
-from rankone.gpus import take
+from rankone.runtime.gpu_locks import take
 with take(int(sys.argv[1]), ["0", "1"], Path(sys.argv[2])) as taken:
     print(*taken, flush=True)
     time.sleep(float(sys.argv[3]))

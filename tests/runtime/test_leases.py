@@ -15,7 +15,7 @@ from rankone.runtime.leases import hold
 
 HOLDER = """
 import sys, time
-from rankone.leases import hold
+from rankone.runtime.leases import hold
 with hold(sys.argv[1], "it"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -14,7 +14,7 @@ from conftest import ROOT
 from fake_hub import COMMIT, serve
 from rankone.data import hub
 from rankone.errors import UserError
-from test_workflow import command, output
+from running import command, output
 
 README = """---
 configs:

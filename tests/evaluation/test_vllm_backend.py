@@ -17,8 +17,7 @@ from rankone.evaluation import vllm_backend
 from rankone.files import write_jsonl
 from rankone.variants.grammar import VLLM_LORA_RANKS, parse
 from rankone.weights.checkpoints import index, weight_files
-from test_sharing import requests
-from test_variants import save_step
+from saved import requests, save_step
 
 MODULES = {
     "vllm/__init__.py": "from vllm_engine import LLM, SamplingParams, TokensPrompt\n",
