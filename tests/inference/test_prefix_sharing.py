@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rankone.evaluation import hf_backend
 from rankone.inference import prefix_sharing
+from rankone.training.methods import grpo as grpo_method
 from saved import requests
 from tiny import make_model, make_tokenizer
 
