@@ -20,6 +20,7 @@ from rankone.errors import UserError
 
 # Paths of the plugins, for the jobs and processes that a study starts.
 PLUGINS = "RANKONE_PLUGINS"
+PLUGIN = "rankone_plugin_"  # before the name of a plugin's module
 
 
 class Entry(Protocol):
@@ -102,7 +103,7 @@ def load_plugins() -> None:
 @cache
 def load_plugin(path: str) -> ModuleType:
     """Import a user's file; UserError when it is not there or fails."""
-    name = f"rankone_plugin_{Path(path).stem}"
+    name = f"{PLUGIN}{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or not Path(path).is_file():
         raise UserError(f"plugins: there is no Python file {path}.")
@@ -115,6 +116,12 @@ def load_plugin(path: str) -> ModuleType:
     except Exception as error:
         raise UserError(f"plugins: {path} fails: {error!r}.") from error
     return module
+
+
+def plugin_file(module: str) -> Path | None:
+    """The file of an imported plugin's module; None for any other module."""
+    found = sys.modules.get(module) if module.startswith(PLUGIN) else None
+    return Path(found.__file__) if found else None
 
 
 def name_plugins(paths: list[str]) -> None:
