@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import write_adapter
 import write_merged
 from rankone import names
+from rankone.artefacts import origin
 from rankone.errors import UserError
 from rankone.variants import grammar
 from rankone.variants.export import whole_folder
 from rankone.variants.in_place import open_step_weights, substituted
 from rankone.weights.base_model import load_model
-from rankone.weights.checkpoints import metadata, weight_files, weights_hash
+from rankone.weights.checkpoints import weight_files, weights_hash
 from saved import save_step
 from tiny import make_model
 
@@ -146,7 +147,7 @@ def test_an_artefact_says_where_it_comes_from(step, tmp_path, script):
     assert {"commit", "others", "torch", "transformers", "peft"} <= record.keys()
     (weights,) = weight_files(folder)
     header = {key: str(value) for key, value in record.items()}
-    assert metadata(weights) == header | {"format": "pt"}
+    assert origin(weights) == header | {"format": "pt"}
 
 
 @pytest.mark.parametrize(

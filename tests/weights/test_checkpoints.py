@@ -4,13 +4,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from rankone.artefacts import origin
 from rankone.errors import UserError
 from rankone.files import replacing
 from rankone.weights.checkpoints import (
     check_match,
     export,
     index,
-    metadata,
     own_weights,
     read,
     weight_files,
@@ -29,7 +29,7 @@ def test_an_export_holds_every_own_weight_in_float32(tmp_path):
     handles = index([tmp_path / "w.safetensors"])
     assert handles.keys() == own_weights(model).keys()
     assert all(read(handles, name).dtype == torch.float32 for name in handles)
-    assert metadata(tmp_path / "w.safetensors") == {"step": "3"}
+    assert origin(tmp_path / "w.safetensors") == {"step": "3"}
 
 
 def test_an_export_matches_the_saved_base_even_with_tied_weights(tmp_path):

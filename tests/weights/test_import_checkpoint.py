@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import import_checkpoint
+from rankone.artefacts import metadata
 from rankone.errors import UserError
 from rankone.files import sha256
 from rankone.study import runs
@@ -18,7 +19,6 @@ from rankone.weights import import_plan, updates
 from rankone.weights.checkpoints import (
     check_match,
     index,
-    metadata,
     own_weights,
     weight_files,
 )

@@ -51,7 +51,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             snakemake.input.answers,
             snakemake.input.kl,

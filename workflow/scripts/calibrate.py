@@ -42,7 +42,7 @@ def main(nulls: int, effects: int, processes: int, output: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             snakemake.params.nulls,
             snakemake.params.effects,

@@ -39,7 +39,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             *(snakemake.params.benchmarks, snakemake.params.folders),
             *(snakemake.params.data, snakemake.output[0]),

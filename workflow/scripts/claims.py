@@ -41,7 +41,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             {name: snakemake.input[name] for name in snakemake.params.tables},
             *(snakemake.input.evaluations, snakemake.input.calibration),

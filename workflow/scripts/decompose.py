@@ -7,11 +7,12 @@ import pandas as pd
 import safetensors
 import torch
 
+from rankone import artefacts
 from rankone.files import replacing
 from rankone.runtime.device import device, own_gpus, set_up
 from rankone.runtime.job import job
 from rankone.weights import updates
-from rankone.weights.checkpoints import check_match, index, metadata, weight_files
+from rankone.weights.checkpoints import check_match, index, weight_files
 from rankone.weights.factors import save_factors
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ def main(
         if (key["update"], key["view"]) == KEPT:
             kept[key["tensor"]] = factors
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
-    origin = metadata(checkpoint) | {"rank": settings["rank"], "dtype": "float32"}
-    save_factors(outputs["factors"], kept, origin | versions)
+    origin = artefacts.origin(checkpoint) | {
+        "rank": settings["rank"],
+        "dtype": "float32",
+    }
+    save_factors(outputs["factors"], kept, origin | {"dtype": "float32"})
     tables = {
         "matrices": pd.DataFrame(matrices),
         "triplets": updates.tidy(keys, triplets),
@@ -64,7 +68,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]), own_gpus(snakemake.resources.get("gpu", 0)):
+    with job(snakemake), own_gpus(snakemake.resources.get("gpu", 0)):
         set_up(snakemake.threads)
         main(
             snakemake.wildcards.run,

@@ -19,7 +19,7 @@ def main(asset: str, revision: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             *(snakemake.params.asset, snakemake.params.revision, snakemake.output[0]),
         )

@@ -26,5 +26,5 @@ def main(source: str, state: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(snakemake.params.source, snakemake.params.state, snakemake.output[0])

@@ -63,7 +63,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]), own_gpus(snakemake.resources.get("gpu", 1)):
+    with job(snakemake), own_gpus(snakemake.resources.get("gpu", 1)):
         set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.wildcards.run,

@@ -21,5 +21,5 @@ def main(name: str, path: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(snakemake.params.package, snakemake.output[0])

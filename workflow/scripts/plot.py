@@ -21,5 +21,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(snakemake.params.figure, snakemake.input.tables, list(snakemake.output))

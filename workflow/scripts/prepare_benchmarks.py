@@ -46,7 +46,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             dict(snakemake.input.items()),
             dict(snakemake.output.items()),

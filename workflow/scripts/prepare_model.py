@@ -23,7 +23,7 @@ def main(settings: dict, source: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         set_up(snakemake.threads)
         settings = snakemake.params.model
         source = snakemake.input.get("source") or settings["path"]

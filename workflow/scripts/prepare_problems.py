@@ -32,7 +32,7 @@ def main(settings: dict, sources: dict[str, str], outputs: dict[str, str]) -> No
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             snakemake.params.problems,
             dict(snakemake.input.items()),

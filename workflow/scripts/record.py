@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rankone.artefacts import metadata
 from rankone.files import digest, replacing
 from rankone.runtime.job import job
 from rankone.runtime.provenance import commit, versions
-from rankone.weights.checkpoints import metadata, weights_hash
+from rankone.weights.checkpoints import weights_hash
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -68,7 +69,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             snakemake.params.config,
             *(snakemake.input.model, snakemake.input.metrics),

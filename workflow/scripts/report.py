@@ -40,7 +40,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         main(
             Path(snakemake.input.scores).parent,
             snakemake.input.claims,

@@ -38,7 +38,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         set_up(snakemake.threads, keep_memory=True)
         main(
             snakemake.wildcards.run,

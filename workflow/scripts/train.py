@@ -84,7 +84,7 @@ def main(
 if __name__ == "__main__":
     run, state = snakemake.wildcards.run, snakemake.params.state
     with (
-        job(snakemake.log[0]),
+        job(snakemake),
         hold(f"{state}.lease", f"The state of run {run}"),
         own_gpus(snakemake.resources.get("gpu", 1)),
     ):

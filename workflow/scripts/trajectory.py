@@ -59,7 +59,7 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         set_up(snakemake.threads, keep_memory=True)
         files = zip(snakemake.params.steps, snakemake.input.checkpoints, strict=True)
         main(

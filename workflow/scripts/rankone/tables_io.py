@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rankone.artefacts import stamped
 from rankone.errors import UserError
 from rankone.files import replacing
 from rankone.names import ALL_RUNS, BASE, arm_of
@@ -35,9 +36,18 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table by its suffix; the file appears whole or not at all."""
     with replacing(path) as temporary:
         if temporary.suffix == ".parquet":
-            table.to_parquet(temporary, index=False, compression="zstd")
+            write_parquet(table, temporary)
         else:
             table.to_csv(temporary, sep="\t", index=False, float_format=FLOAT_FORMAT)
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, with what it was made from in its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = pa.Table.from_pandas(table, preserve_index=False)
+    pq.write_table(stamped(columns), path, compression="zstd")
 
 
 def write_tables(

@@ -7,13 +7,46 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rankone.artefacts import job_identity, making, write_manifests
 from rankone.errors import UserError
+
+if TYPE_CHECKING:
+    from snakemake.io import InputFiles
+    from snakemake.script import Snakemake
 
 
 @contextmanager
-def job(log: str | Path, level: int = logging.INFO, mode: str = "w") -> Iterator[None]:
-    """Run a job: log to `log` and to the terminal, stop with a sentence on UserError.
+def job(snakemake: "Snakemake") -> Iterator[None]:
+    """Run a rule's job: its log, and what its outputs are made from."""
+    with logged(snakemake.log[0]):
+        identity = job_identity(
+            snakemake.rule,
+            dict(snakemake.params.items()),
+            inputs_by_name(snakemake.input),
+        )
+        with making(identity):
+            yield
+            name = "-".join([snakemake.rule, *snakemake.wildcards])
+            write_manifests(name.replace("/", "-"), snakemake.output)
+
+
+def inputs_by_name(inputs: "InputFiles") -> dict[str, list[str]]:
+    """Paths of every named input, and of those without a name together."""
+    named = {
+        name: [paths] if isinstance(paths, str) else list(paths)
+        for name, paths in inputs.items()
+    }
+    rest = [path for path in inputs if not any(path in of for of in named.values())]
+    return named | ({"": rest} if rest else {})
+
+
+@contextmanager
+def logged(
+    log: str | Path, level: int = logging.INFO, mode: str = "w"
+) -> Iterator[None]:
+    """Log to `log` and to the terminal, stop with a sentence on UserError.
 
     Any other error is logged with its traceback and raised.
     """

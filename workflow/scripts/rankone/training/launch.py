@@ -21,7 +21,7 @@ import torch
 from rankone.errors import UserError
 from rankone.files import replacing
 from rankone.runtime.device import set_up
-from rankone.runtime.job import job
+from rankone.runtime.job import logged
 from rankone.training import callbacks, fit
 
 CONFIGS = Path(__file__).resolve().parents[4] / "config" / "accelerate"
@@ -189,7 +189,7 @@ def main(file: str) -> None:
         sys.exit(1)
     settings = json.loads(Path(file).read_text())
     level = logging.INFO if os.environ["RANK"] == "0" else logging.ERROR
-    with job(settings["log"], level=level, mode="a"):
+    with logged(settings["log"], level=level, mode="a"):
         process(**settings)
 
 

@@ -13,6 +13,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch.nn.functional import pad
 
+from rankone.artefacts import sealing
 from rankone.runtime.provenance import commit, versions
 from rankone.variants.apply import change_factors
 from rankone.variants.grammar import Recipe
@@ -59,8 +60,8 @@ def provenance(
 def save(tensors: dict[str, torch.Tensor], path: Path, record: dict) -> None:
     """Write tensors as safetensors with their provenance in the header."""
     # Transformers refuses a file whose header does not name its framework.
-    header = {"format": "pt"} | {key: str(value) for key, value in record.items()}
-    save_file(tensors, path, header)
+    with sealing(path, {"format": "pt"} | record) as (temporary, header):
+        save_file(tensors, temporary, header)
 
 
 def save_json(value: dict, path: Path) -> None:

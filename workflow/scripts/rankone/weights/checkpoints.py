@@ -12,8 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from rankone.artefacts import sealing
 from rankone.errors import UserError
-from rankone.files import replacing, sha256
+from rankone.files import sha256
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -89,8 +90,8 @@ def export(
             weights[name] = tensor.to("cpu", torch.float32).contiguous()
     if path is None:
         return
-    with replacing(path) as temporary:
-        save_file(weights, temporary, {k: str(v) for k, v in metadata.items()})
+    with sealing(path, metadata) as (temporary, header):
+        save_file(weights, temporary, header)
 
 
 def index(files: list[Path]) -> WeightMap:
@@ -158,9 +159,3 @@ def check_match(base: WeightMap, trained: WeightMap, where: str | Path) -> None:
     ]
     if problems:
         raise UserError(f"{where} does not fit the base: {'; '.join(sorted(problems))}")
-
-
-def metadata(path: str | Path) -> dict[str, str]:
-    """The metadata in a safetensors file's header."""
-    with safe_open(path, "pt") as handle:
-        return handle.metadata() or {}

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rankone.files import replacing
+from rankone.artefacts import sealing
 from rankone.linalg.svd import Factors
 from rankone.weights.checkpoints import WeightMap
 
@@ -26,8 +26,8 @@ def save_factors(path: str | Path, factors: dict[str, Factors], origin: dict) ->
             f"{name}:{part}": getattr(kept, part).cpu().contiguous() for part in PARTS
         }
         tensors[f"{name}:norm"] = torch.tensor([kept.norm], dtype=torch.float64)
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {k: str(v) for k, v in origin.items()})
+    with sealing(path, origin) as (temporary, metadata):
+        save_file(tensors, temporary, metadata)
 
 
 def load_factors(handles: WeightMap, name: str) -> Factors:
@@ -54,8 +54,8 @@ def save_directions(
         for (step, name), source in sources.items()
         for key, tensor in load_file(source).items()
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {k: str(v) for k, v in origin.items()})
+    with sealing(path, origin) as (temporary, metadata):
+        save_file(tensors, temporary, metadata)
 
 
 def load_directions(path: str | Path) -> Trajectory:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from rankone.artefacts import sealing
 from rankone.errors import UserError
-from rankone.files import replacing
 from rankone.weights import checkpoints
 from rankone.weights.checkpoints import WeightMap, read
 from rankone.weights.import_plan import FLOAT32_BYTES, ImportPlan, Shapes
@@ -19,14 +19,14 @@ def write_float32(
     path: str | Path,
     shapes: Shapes,
     get: Callable[[str], torch.Tensor],
-    metadata: dict,
+    metadata: dict[str, str],
 ) -> None:
     """Write a safetensors file of float32 tensors, of which `get` gives one by name.
 
     The safetensors library writes whole models from memory; this holds one tensor. The
     format: length of the header, the header as JSON, the tensors' bytes in its order.
     """
-    entries, end = {"__metadata__": {k: str(v) for k, v in metadata.items()}}, 0
+    entries, end = {"__metadata__": metadata}, 0
     for name, shape in shapes.items():
         start, end = end, end + FLOAT32_BYTES * prod(shape)
         entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
@@ -83,7 +83,7 @@ def convert(
         changed = changed or moves(name, tensor, base)
         return tensor
 
-    with replacing(path) as temporary:
-        write_float32(temporary, plan.shapes, get, metadata)
+    with sealing(path, metadata) as (temporary, header):
+        write_float32(temporary, plan.shapes, get, header)
         if not changed:
             raise UserError(f"{folder} holds the base itself: nothing was trained.")
