@@ -52,10 +52,7 @@ def main(
         if (key["update"], key["view"]) == KEPT:
             kept[key["tensor"]] = factors
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
-    origin = artefacts.origin(checkpoint) | {
-        "rank": settings["rank"],
-        "dtype": "float32",
-    }
+    origin = artefacts.origin(checkpoint) | {"rank": settings["rank"]} | versions
     save_factors(outputs["factors"], kept, origin | {"dtype": "float32"})
     tables = {
         "matrices": pd.DataFrame(matrices),
