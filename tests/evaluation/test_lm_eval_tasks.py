@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from conftest import ROOT
 from rankone.data.multiple_choice import BENCHMARKS
-from rankone.data.verifiers.registry import correct
+from rankone.data.verifier import correct
 from rankone.errors import UserError
 from rankone.files import write_jsonl
 

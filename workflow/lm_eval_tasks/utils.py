@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # lm-eval loads this file by its path, so the package beside it is not importable yet.
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from rankone.data.verifiers.registry import correct  # noqa: E402
+from rankone.data.verifier import correct  # noqa: E402
 from rankone.errors import UserError  # noqa: E402
 from rankone.files import read_jsonl  # noqa: E402
 

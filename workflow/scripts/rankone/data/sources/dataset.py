@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 
 from rankone.data.splits import QUESTION, with_probe
-from rankone.data.verifiers import registry
+from rankone.data.verifier import correct
 from rankone.errors import UserError
 
 BATCH = 500
@@ -98,6 +98,6 @@ def verifiable(problems: Iterator[dict]) -> Iterator[dict]:
     """Problems whose own answer, boxed, is right."""
     while batch := list(itertools.islice(problems, BATCH)):
         boxed = [f"\\boxed{{{row['answer']}}}" for row in batch]
-        for row, right in zip(batch, registry.correct(boxed, batch), strict=True):
+        for row, right in zip(batch, correct(boxed, batch), strict=True):
             if right:
                 yield row
