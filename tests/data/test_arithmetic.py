@@ -66,3 +66,8 @@ def test_a_mixture_that_is_too_small_is_refused():
 def test_a_family_in_both_mixtures_is_refused():
     with pytest.raises(UserError, match="addition 2x1 is in `mixture` and"):
         arithmetic.make_splits(settings(shifted_mixture=[ADD]))
+
+
+def test_a_family_that_is_twice_in_a_mixture_is_refused():
+    with pytest.raises(UserError, match="a mixture has addition 2x1 twice"):
+        arithmetic.check(settings(mixture=[ADD, SUBTRACT, ADD]))

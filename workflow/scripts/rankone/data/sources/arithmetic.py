@@ -111,8 +111,15 @@ def check_supply(family: Family, available: int, wanted: int) -> None:
 
 
 def parse_families(mixture: list[dict]) -> list[Family]:
-    """The config's mixture as families."""
-    return [Family(entry["operation"], tuple(entry["digits"])) for entry in mixture]
+    """The config's mixture as families; UserError for one that is there twice.
+
+    Both would be dealt the same problems.
+    """
+    families = [Family(entry["operation"], tuple(entry["digits"])) for entry in mixture]
+    for family in families:
+        if families.count(family) > 1:
+            raise UserError(f"problems: a mixture has {family.name} twice; name it once.")
+    return families
 
 
 def make_splits(settings: dict) -> dict[str, list[dict]]:
