@@ -118,7 +118,7 @@ def parse_families(mixture: list[dict]) -> list[Family]:
     families = [Family(entry["operation"], tuple(entry["digits"])) for entry in mixture]
     for family in families:
         if families.count(family) > 1:
-            raise UserError(f"problems: a mixture has {family.name} twice; name it once.")
+            raise UserError(f"problems: a mixture has {family.name} twice.")
     return families
 
 
