@@ -13,8 +13,9 @@ from snakemake.utils import validate
 SCRIPTS = Path(workflow.current_basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from rankone.data.benchmark import BENCHMARKS, package_files
 from rankone.data.hub import assets, check_pinned
-from rankone.data.package_index import BENCHMARK_PACKAGES, PACKAGE_FILES
+from rankone.data.source import find_source
 from rankone.errors import UserError
 from rankone.runtime.leases import hold
 from rankone.runtime.slurm import end_orphans
@@ -78,7 +79,7 @@ SPLITS = ["train", "train_probe", "held_out", "shifted"]
 OUTSIDE = {name: b for name, b in config["benchmarks"].items() if "hub" in b}
 # No GPU is asked for before they have been downloaded and loaded once.
 READY = {"ready": ancient("results/prepare/benchmarks.tsv")} if OUTSIDE else {}
-CHOICE = [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
+CHOICE = [name for name in config["benchmarks"] if name in BENCHMARKS]
 # What only training gives.
 TRAINING_TABLES = ["training", "probes", "overfitting", "substitutions"]
 TABLES = [
@@ -138,7 +139,7 @@ HALF_THE_CORES = max(1, min(ALL_CORES, CORES // 2))
 wildcard_constraints:
     run="|".join(["base", *RUNS]),
     step=r"\d+",
-    package="|".join(PACKAGE_FILES),
+    package="|".join(package_files()),
     asset=r"(models|datasets)/[^/]+/[^/]+",
 
 
@@ -228,17 +229,18 @@ def model_source(wildcards):
     return {"source": hub_folder("models", model)} if "hub" in model else {}
 
 
-def problem_sources(wildcards):
-    """Folder or file of each dataset that problems are taken from."""
+def problem_inputs(wildcards):
+    """Folder or file of each thing that problems are made from."""
+    problems = config["problems"]
     return {
-        name: dataset.get("path") or hub_folder("datasets", dataset)
-        for name, dataset in config["problems"].get("datasets", {}).items()
+        name: place.get("path") or hub_folder("datasets", place)
+        for name, place in find_source(problems).inputs(problems).items()
     }
 
 
 def archives(wildcards):
     """The package files that hold the multiple-choice benchmarks of the study."""
-    packages = {BENCHMARK_PACKAGES[name] for name in CHOICE}
+    packages = {BENCHMARKS[name].package.name for name in CHOICE}
     return {name: f"results/prepare/packages/{name}" for name in sorted(packages)}
 
 

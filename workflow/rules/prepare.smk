@@ -46,7 +46,7 @@ rule prepare_model:
 
 rule prepare_problems:
     input:
-        unpack(problem_sources),
+        unpack(problem_inputs),
     output:
         **{split: f"results/prepare/problems/{split}.jsonl" for split in SPLITS},
     log:
