@@ -8,20 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from snakemake.utils import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from rankone.study import estimates  # noqa: E402
+from rankone.study.config import complete  # noqa: E402
 from rankone.study.runs import expand  # noqa: E402
 
 
 def read_config(path: Path) -> dict:
     """A config with its defaults."""
-    config = yaml.safe_load(path.read_text())
-    validate(config, str(ROOT / "workflow/schemas/config.schema.yaml"))
-    return config
+    return complete(yaml.safe_load(path.read_text()))
 
 
 def work(rule: str, job: str, folder: Path, config: dict) -> int:

@@ -4,14 +4,15 @@ import atexit
 import os
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import Quietness
-from snakemake.utils import validate
 
 SCRIPTS = Path(workflow.current_basedir).parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+if not find_spec("rankone"):
+    sys.path.append(str(SCRIPTS))
 
 from rankone.data.hub import assets, check_pinned
 from rankone.data.package_index import BENCHMARK_PACKAGES, PACKAGE_FILES
@@ -19,28 +20,26 @@ from rankone.errors import UserError
 from rankone.runtime.leases import hold
 from rankone.runtime.slurm import end_orphans
 from rankone.study import estimates as resources
+from rankone.study.config import load
 from rankone.study.disk import GIGABYTE, check_room, disk_needed
 from rankone.study.runs import expand
-from rankone.study.validation import check, completion_limits
+from rankone.study.validation import completion_limits
 from rankone.study.yaml_keys import check_keys
 from rankone.weights.import_plan import hub_revision as hub
 from rankone.weights.model_files import weight_files
-
-# The working directory may differ from the checkout; schemas belong to the latter.
-validate(config, "../schemas/config.schema.yaml")
 
 
 def refuse(test, subject=config):
     """Apply a test to the config; its UserError ends Snakemake with that sentence."""
     try:
-        test(subject)
+        return test(subject)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 for file in workflow.configfiles:
     refuse(check_keys, file)
-refuse(check)
+config.update(refuse(load))
 HUB = assets(config)
 
 # Jobs inherit these. Models and data come from declared files; the hub is reached by

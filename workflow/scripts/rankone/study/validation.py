@@ -1,4 +1,4 @@
-"""What a config must satisfy beyond its schema; quick enough for every start."""
+"""What a config must satisfy beyond types and keys; quick enough for every start."""
 
 import ast
 import difflib
@@ -142,6 +142,13 @@ def check_benchmarks(benchmarks: dict[str, dict], folders: list[str]) -> None:
             f"({', '.join(sorted(ours))}) or of evaluate.task_folders; a task of "
             "lm-eval itself needs `hub` and `revision`, the repository of its data."
         )
+
+
+def check_variants(where: str, names: list[str]) -> None:
+    """Raise UserError for a name that is not in the grammar."""
+    for number, name in enumerate(names):
+        with explained(f"{where}.{number}"):
+            grammar.parse(name)
 
 
 # Arguments of lm-eval's vLLM model that Rankone sets itself.
@@ -298,8 +305,8 @@ def check(config: dict) -> None:
     check_launch(config["launch"])
     check_batch(config["grpo"], config["launch"]["processes"])
     check_benchmarks(config["benchmarks"], config["evaluate"]["task_folders"])
-    for name in (*config["variants"], *config["sample"]["variants"]):
-        grammar.parse(name)
+    check_variants("variants", config["variants"])
+    check_variants("sample.variants", config["sample"]["variants"])
     check_backend(config["evaluate"], config["variants"], config["others"])
     check_artefacts(config["artefacts"], config["others"])
     arithmetic.check(config["problems"])
