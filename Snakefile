@@ -30,6 +30,7 @@ include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/handlers.smk"
 
 
 rule all:
@@ -37,18 +38,18 @@ rule all:
     input:
         "results/report.html",
         ARTEFACTS,
-        RELEASED,
+        CLEANED_EXPORTS,
 
 
 onstart:
     refuse(own_folder)
-    refuse(check_pinned)
-    refuse(check_room)
-    print(plan())
+    refuse(check_pinned, config)
+    refuse(check_room, config)
+    print_plan()
 
 
 onsuccess:
-    print(closing("results/headline.txt"))
+    print(plan.final_message(Path("results/headline.txt"), Path("results/report.html")))
 
 
 onerror:

@@ -26,9 +26,7 @@ def work(rule: str, job: str, folder: Path, config: dict) -> int:
     """The work of a job in units of its rule's cost."""
     run, _, step = job.partition("-step-")
     if rule == "train":
-        return estimates.measurements(
-            config, expand(config["arms"])[run]["intervention"]
-        )
+        return estimates.measurements(config, expand(config)[run].intervention)
     if rule in ("evaluate", "sample"):
         table = folder / "results" / rule / run / f"step-{step}.parquet"
         return pd.read_parquet(table, columns=["variant"])["variant"].nunique()

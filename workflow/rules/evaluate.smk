@@ -5,12 +5,21 @@ Out: results/evaluate/{run}/step-{step}.parquet, one row per item and variant
 """
 
 
+def evaluation_data(wildcards):
+    """Problem sets and benchmark items that the study's tasks read."""
+    return [
+        *collect("results/prepare/problems/{split}.jsonl", split=selection.SPLITS),
+        *collect("results/prepare/benchmarks/{name}.jsonl", name=PACKAGED_BENCHMARKS),
+        *(hub_folder("datasets", b) for b in HUB_BENCHMARKS.values()),
+    ]
+
+
 rule evaluate:
     input:
-        unpack(trained),
-        **READY,
+        unpack(step_inputs),
+        **BENCHMARK_GATE,
         model="results/prepare/model",
-        data=prepared,
+        data=evaluation_data,
     output:
         "results/evaluate/{run}/step-{step}.parquet",
     log:
@@ -25,8 +34,8 @@ rule evaluate:
         runtime=minutes("evaluate"),
         gpu=COSTS["evaluate"].gpu,
     params:
-        variants=variants,
-        settings=evaluation_settings(),
+        variants=variants_at(config["variants"]),
+        settings=settings.evaluation_settings(config),
     message:
         "Benchmarking {wildcards.run} at step {wildcards.step}"
     script:

@@ -3,6 +3,35 @@
 Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.tsv}
 """
 
+from rankone.data.package_index import BENCHMARK_PACKAGES
+
+# No GPU is asked for before these have been downloaded and loaded once.
+BENCHMARK_GATE = {}
+if HUB_BENCHMARKS:
+    BENCHMARK_GATE["ready"] = ancient("results/prepare/benchmarks.tsv")
+
+
+def model_source(wildcards):
+    """The package file or hub files of the base model; nothing for a local folder."""
+    model = config["model"]
+    if "package" in model:
+        return {"source": f"results/prepare/packages/{model['package']}"}
+    return {"source": hub_folder("models", model)} if "hub" in model else {}
+
+
+def problem_sources(wildcards):
+    """Folder or file of each dataset that problems are taken from."""
+    return {
+        name: dataset.get("path") or hub_folder("datasets", dataset)
+        for name, dataset in config["problems"].get("datasets", {}).items()
+    }
+
+
+def archives(wildcards):
+    """The package files that hold the multiple-choice benchmarks of the study."""
+    packages = {BENCHMARK_PACKAGES[name] for name in PACKAGED_BENCHMARKS}
+    return {name: f"results/prepare/packages/{name}" for name in sorted(packages)}
+
 
 rule fetch_package:
     output:
@@ -48,7 +77,10 @@ rule prepare_problems:
     input:
         unpack(problem_sources),
     output:
-        **{split: f"results/prepare/problems/{split}.jsonl" for split in SPLITS},
+        **{
+            split: f"results/prepare/problems/{split}.jsonl"
+            for split in selection.SPLITS
+        },
     log:
         "logs/prepare_problems.log",
     priority: 100
@@ -83,11 +115,11 @@ if HUB:
             "../scripts/download.py"
 
 
-if OUTSIDE:
+if HUB_BENCHMARKS:
 
     rule check_benchmarks:
         input:
-            [hub_folder("datasets", benchmark) for benchmark in OUTSIDE.values()],
+            [hub_folder("datasets", benchmark) for benchmark in HUB_BENCHMARKS.values()],
         output:
             "results/prepare/benchmarks.tsv",
         log:
@@ -97,7 +129,7 @@ if OUTSIDE:
         conda:
             "../../envs/evaluate.yaml"
         params:
-            benchmarks=OUTSIDE,
+            benchmarks=HUB_BENCHMARKS,
             folders=config["evaluate"]["task_folders"],
             data="results/prepare",
         message:
@@ -106,14 +138,17 @@ if OUTSIDE:
             "../scripts/check_benchmarks.py"
 
 
-if CHOICE:
+if PACKAGED_BENCHMARKS:
 
     # Before any training: whoever lacks a network shall not learn it hours later.
     rule prepare_benchmarks:
         input:
             unpack(archives),
         output:
-            **{name: f"results/prepare/benchmarks/{name}.jsonl" for name in CHOICE},
+            **{
+                name: f"results/prepare/benchmarks/{name}.jsonl"
+                for name in PACKAGED_BENCHMARKS
+            },
         log:
             "logs/prepare_benchmarks.log",
         priority: 100

@@ -265,15 +265,15 @@ def check_imports(config: dict) -> None:
     """
     base = config["model"].get("path")
     named: dict[tuple[str, str], str] = {}
-    for run, settings in expand(config).items():
-        for step, source in (settings["sources"] or {}).items():
-            where = f"arms.{settings['arm']}.import, step {step}"
-            if other := named.get((settings["arm"], source)):
+    for name, run in expand(config).items():
+        for step, source in (run.sources or {}).items():
+            where = f"arms.{run.arm}.import, step {step}"
+            if other := named.get((run.arm, source)):
                 raise UserError(
-                    f"{where} of {run}: {source} is given for {other}, too; name each "
+                    f"{where} of {name}: {source} is given for {other}, too; name each "
                     "checkpoint once ({seed} stands for the seed)."
                 )
-            named[settings["arm"], source] = f"step {step} of {run}"
+            named[run.arm, source] = f"step {step} of {name}"
             if not import_plan.hub_revision(source):
                 with explained(where):
                     import_plan.fit(Path(source), base and Path(base), config["model"])
