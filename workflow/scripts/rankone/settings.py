@@ -7,7 +7,7 @@ and the key table of config/README.md.
 
 import difflib
 import re
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -143,6 +143,9 @@ Distinct = Annotated[
 ]
 Count = Annotated[int, Field(ge=1)]
 Steps = Annotated[Distinct[Count], Field(min_length=1)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+# Tensors that no variant but `full` changes: the base's, or the trained ones.
+Others = Literal["base", "trained"]
 Repository = Annotated[str, Field(pattern=r"^[^/@]+/[^/@]+$")]
 
 S = TypeVar("S", bound=Section)

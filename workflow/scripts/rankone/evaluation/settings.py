@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rankone.settings import Count, Repository, Section, absent
+from rankone.settings import Count, Precision, Repository, Section, absent
 
 
 class Evaluate(Section):
@@ -20,7 +20,7 @@ class Evaluate(Section):
         description="arguments of vLLM's engine, such as `tensor_parallel_size`, "
         "`max_model_len` or `gpu_memory_utilization`",
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Precision = Field(
         "auto",
         description="weights and forward passes; `auto` is bfloat16 where the hardware "
         "has it, else float32",

@@ -9,7 +9,15 @@ from rankone.data.settings import Problems, read_problems
 from rankone.evaluation.settings import Benchmark, Evaluate
 from rankone.inference.settings import Sample
 from rankone.registry import name_plugins
-from rankone.settings import Contains, Distinct, Section, absent, plain, read_section
+from rankone.settings import (
+    Contains,
+    Distinct,
+    Others,
+    Section,
+    absent,
+    plain,
+    read_section,
+)
 from rankone.study.validation import check
 from rankone.training.settings import Arm, Grpo, Launch, Lora, Probes, Schedule
 from rankone.variants.settings import Artefacts
@@ -88,7 +96,7 @@ class Config(Section):
         description="recipes evaluated at the last exported step (see below); must "
         "contain `full`"
     )
-    others: Literal["base", "trained"] = Field(
+    others: Others = Field(
         "base",
         description="biases, norms, embeddings and head in every variant but `full`: "
         "`base` or `trained`",
