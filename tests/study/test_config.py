@@ -8,6 +8,7 @@ import yaml
 from conftest import ROOT
 from rankone.errors import UserError
 from rankone.registry import PLUGINS
+from rankone.study import config
 from rankone.study.config import complete, load, read
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -19,20 +20,20 @@ def embedded(monkeypatch) -> dict:
     return yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 
-def refused(config: dict, sentence: str) -> None:
+def refused(given: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
-        read(config)
+        read(given)
     assert "\n" not in str(caught.value) and "pydantic" not in str(caught.value)
 
 
-def changed(config: dict, path: str, value: object) -> dict:
+def changed(given: dict, path: str, value: object) -> dict:
     """The config with the value at a dotted path."""
     *parents, last = path.split(".")
-    target = config
+    target = given
     for key in parents:
         target = target[key]
     target[last] = value
-    return config
+    return given
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -56,6 +57,13 @@ def test_a_shipped_config_is_valid(path):
 def test_an_unknown_key_is_refused_with_its_path(embedded, place, prefix):
     path = f"{place}.typo" if place else "typo"
     refused(changed(embedded, path, 1), f"^{prefix}: 'typo' is unknown; expected")
+
+
+def test_a_training_method_may_have_a_section_of_its_own(embedded, monkeypatch):
+    monkeypatch.setattr(config, "method_sections", lambda: {"grpo", "mine"})
+    given = embedded | {"mine": {"rate": 1}}
+    assert complete(given)["mine"] == {"rate": 1}
+    refused(given | {"other": {}}, "config: 'other' is unknown")
 
 
 def test_a_key_that_is_nearly_right_gets_a_hint(embedded):

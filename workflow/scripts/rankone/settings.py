@@ -68,15 +68,20 @@ class Section(BaseModel):
         """The fields by the names that they have in a config."""
         return {field.alias or n: field for n, field in cls.model_fields.items()}
 
+    @classmethod
+    def open_keys(cls) -> set[str]:
+        """Keys beside the fields, which others check."""
+        return set()
+
     @model_validator(mode="before")
     @classmethod
     def check_keys(cls, given: Any) -> Any:
         if isinstance(given, dict):
             known = cls.keys()
             for key, value in given.items():
-                if key not in known:
+                if key not in known and key not in cls.open_keys():
                     raise flaw(unknown_key(str(key), list(known)))
-                if value is None and known[key].exclude_if:
+                if value is None and key in known and known[key].exclude_if:
                     raise flaw(f"{key} is null; give a value or leave the key out.")
             check_groups(cls.one_of, set(given))
             for key, other in cls.needs.items():
@@ -87,6 +92,7 @@ class Section(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict:
         schema = handler.resolve_ref_schema(handler(core_schema))
+        schema["additionalProperties"] = False
         if cls.one_of:
             schema["oneOf"] = [{"required": list(group)} for group in cls.one_of]
         if cls.needs:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from rankone.analysis.settings import Analyze
 from rankone.data.settings import Problems, read_problems
@@ -19,7 +19,15 @@ from rankone.settings import (
     read_section,
 )
 from rankone.study.validation import check
-from rankone.training.settings import Arm, Grpo, Launch, Lora, Probes, Schedule
+from rankone.training.settings import (
+    Arm,
+    Grpo,
+    Launch,
+    Lora,
+    Probes,
+    Schedule,
+    method_sections,
+)
 from rankone.variants.settings import Artefacts
 from rankone.weights.settings import Decompose, Model
 
@@ -39,6 +47,13 @@ class Hardware(Section):
 
 class Config(Section):
     """Arms, schedule, variants, benchmarks and analyses of one study."""
+
+    # A plugin's training method may have a section of its own.
+    model_config = ConfigDict(extra="allow")
+
+    @classmethod
+    def open_keys(cls) -> set[str]:
+        return method_sections()
 
     study: str = Field("study", description="name shown in the report")
     plugins: list[str] = Field(

@@ -11,6 +11,11 @@ Grpo = dict[str, Any]
 Lora = dict[str, Any]
 
 
+def method_sections() -> set[str]:
+    """Names of the sections in which methods have their settings."""
+    return {"grpo"}
+
+
 class Launch(Section):
     """Processes of a training."""
 
