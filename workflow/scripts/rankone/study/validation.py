@@ -17,6 +17,7 @@ from rankone.variants import grammar
 from rankone.weights import import_plan
 from rankone.weights.import_plan import NOT_LOW_RANK
 from rankone.weights.model_files import check_model_folder
+from rankone.weights.settings import Model
 
 # Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
 OWN_ARGUMENTS = {
@@ -263,7 +264,8 @@ def check_imports(config: dict) -> None:
 
     As far as headers and JSON files of local folders tell; import jobs check the rest.
     """
-    base = config["model"].get("path")
+    model = Model.model_validate(config["model"])
+    base = model.path and Path(model.path)
     named: dict[tuple[str, str], str] = {}
     for name, run in expand(config).items():
         for step, source in (run.sources or {}).items():
@@ -276,7 +278,7 @@ def check_imports(config: dict) -> None:
             named[run.arm, source] = f"step {step} of {name}"
             if not import_plan.hub_revision(source):
                 with explained(where):
-                    import_plan.fit(Path(source), base and Path(base), config["model"])
+                    import_plan.fit(Path(source), base, model)
 
 
 @contextmanager

@@ -33,6 +33,11 @@ class Model(Section):
         False, description="whether code from the model's repository may run"
     )
 
+    @property
+    def origin(self) -> str:
+        """The repository, folder or package that it is from."""
+        return self.hub or self.path or self.package or ""
+
 
 class Decompose(Section):
     """SVD of the updates."""
