@@ -125,8 +125,9 @@ def test_problems_are_those_of_one_source(embedded):
     refused(embedded | {"problems": both}, "problems: 'mixture' is unknown")
     sizes = embedded["problems"]["sizes"]
     read(embedded | {"problems": rows | {"sizes": sizes}})
-    given = embedded | {"problems": both | {"source": "poems"}}
-    refused(given, "problems.source: 'poems' is unknown; expected arithmetic, dataset")
+    for source in ("poems", ["dataset"]):
+        given = embedded | {"problems": both | {"source": source}}
+        refused(given, "problems.source: .* is unknown; expected arithmetic, dataset")
 
 
 def test_the_size_of_a_model_is_given_for_a_hub_model_alone(embedded):

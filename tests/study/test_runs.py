@@ -24,7 +24,11 @@ def test_an_imported_run_has_its_own_steps_and_the_seed_in_its_sources():
 
 @pytest.mark.parametrize(
     ("steps", "sentence"),
-    [({10: "x", "10": "y"}, "'10' is given twice"), ({0: "x"}, "0 is no optimizer")],
+    [
+        ({10: "x", "10": "y"}, "'10' is given twice"),
+        ({0: "x"}, "0 is no optimizer step"),
+        ({"last": "x"}, "'last' is no optimizer step"),
+    ],
 )
 def test_a_step_that_is_none_or_twice_is_refused(steps, sentence):
     with pytest.raises(UserError, match=f"arms.a.import.steps: {sentence}"):

@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM
 import import_checkpoint
 from rankone.errors import UserError
 from rankone.files import sha256
-from rankone.study import runs
 from rankone.weights import import_checkpoint as conversion
 from rankone.weights import import_plan, updates
 from rankone.weights.checkpoints import (
@@ -310,24 +309,6 @@ def test_one_tensor_is_in_memory_at_a_time(base, tmp_path, monkeypatch):
 )
 def test_a_hub_source_has_an_owner_a_name_and_a_revision(source, expected):
     assert import_plan.hub_revision(source) == expected
-
-
-def test_the_seed_is_put_into_sources_which_are_sorted():
-    found = runs.checkpoint_sources("here", {"20": "b{seed}", 10: "a"}, 3)
-    assert list(found.items()) == [(10, "a"), (20, "b3")]
-
-
-@pytest.mark.parametrize(
-    ("steps", "sentence"),
-    [
-        ({10: "a", "10": "b"}, "here: '10' is given twice"),
-        ({0: "a"}, "here: 0 is no optimizer step"),
-        ({"last": "a"}, "here: 'last' is no optimizer step"),
-    ],
-)
-def test_steps_that_are_wrong_are_refused(steps, sentence):
-    with pytest.raises(UserError, match=sentence):
-        runs.checkpoint_sources("here", steps, 0)
 
 
 def test_a_download_without_a_network_says_what_to_do(tmp_path):

@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from rankone.errors import UserError
 
@@ -90,8 +90,8 @@ class Section(BaseModel):
         return given
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict:
-        schema = handler.resolve_ref_schema(handler(core_schema))
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict:
+        schema = handler.resolve_ref_schema(handler(core))
         schema["additionalProperties"] = False
         if cls.one_of:
             schema["oneOf"] = [{"required": list(group)} for group in cls.one_of]
@@ -130,8 +130,6 @@ class Contains:
         self.value = value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
         def check(values: list) -> list:
             if self.value not in values:
                 raise flaw(f"{self.value} must be among them, found {values}; add it.")
@@ -139,8 +137,8 @@ class Contains:
 
         return core_schema.no_info_after_validator_function(check, handler(source))
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict:
-        return handler(core_schema) | {"contains": {"const": self.value}}
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict:
+        return handler(schema) | {"contains": {"const": self.value}}
 
 
 T = TypeVar("T")

@@ -126,7 +126,7 @@ SOURCES: dict[str, type[Problems]] = {
 def source_name(given: dict) -> str:
     """The source of a `problems:` section: the named one, or that of its keys."""
     found = given.get("source", "dataset" if "datasets" in given else "arithmetic")
-    if found not in SOURCES:
+    if not isinstance(found, str) or found not in SOURCES:
         raise UserError(
             f"problems.source: {found!r} is unknown; expected {', '.join(SOURCES)}."
         )
