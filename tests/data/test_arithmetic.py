@@ -2,6 +2,7 @@
 
 import pytest
 
+from rankone.data.source import problem_sets
 from rankone.data.sources import arithmetic
 from rankone.data.sources.arithmetic import Family
 from rankone.errors import UserError
@@ -23,7 +24,7 @@ def settings(**changes):
 
 
 def test_splits_have_their_sizes_and_do_not_overlap():
-    splits = arithmetic.make_splits(settings())
+    splits = problem_sets(settings(), {})
     ids = {name: {row["id"] for row in rows} for name, rows in splits.items()}
     assert {name: len(found) for name, found in ids.items()} == settings()["sizes"]
     assert not ids["train"] & ids["held_out"]
@@ -65,9 +66,3 @@ def test_a_mixture_that_is_too_small_is_refused():
 def test_a_family_in_both_mixtures_is_refused():
     with pytest.raises(UserError, match="addition 2x1 is in `mixture` and"):
         arithmetic.make_splits(settings(shifted_mixture=[ADD]))
-
-
-def test_a_probe_larger_than_train_is_refused():
-    sizes = settings()["sizes"] | {"train_probe": 61}
-    with pytest.raises(UserError, match="train_probe is larger"):
-        arithmetic.check(settings(sizes=sizes))

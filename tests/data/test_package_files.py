@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fetch_package as script
-from rankone.data import package_files
+from rankone.data import package_files as fetching
+from rankone.data.benchmark import package_files
 from rankone.data.package_files import (
-    PACKAGES,
-    PackageFile,
     fetch_package,
     index_urls,
     parse_pip_config,
     require_package,
 )
+from rankone.data.package_index import PackageFile
 from rankone.errors import UserError
 
 WHEEL = "planted-1.2-py3-none-any.whl"
@@ -61,7 +61,7 @@ def pip_alone(monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(package_files, "PAUSE", 0.0)
+    monkeypatch.setattr(fetching, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_no_index_leaves_find_links_only():
 
 
 def test_the_table_agrees_with_itself():
-    for name, file in PACKAGES.items():
+    for name, file in package_files().items():
         assert name == file.name
         assert file.filename.endswith(".whl" if file.kind == "wheel" else ".tar.gz")
         assert file.version in file.filename

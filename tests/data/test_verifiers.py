@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankone.data.verifier import correct
 from rankone.data.verifiers import math
 from rankone.data.verifiers.integer import equal_integers, leading_integer
 from rankone.data.verifiers.math import equal_boxed
-from rankone.data.verifiers.registry import correct
 
 TOWER = r"\boxed{9^{9^{9^{9}}}}"
 

@@ -5,6 +5,8 @@ that every score is known before it is measured.
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -14,13 +16,12 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from conftest import ROOT
-from rankone.data.multiple_choice import BENCHMARKS
-from rankone.data.verifiers.registry import correct
+from rankone.data.benchmark import BENCHMARKS
+from rankone.data.verifier import correct
 from rankone.errors import UserError
+from rankone.evaluation.tasks import own_tasks, write_own_tasks
 from rankone.files import write_jsonl
 
-TASKS = ROOT / "workflow" / "lm_eval_tasks"
 PROBLEMS = ("held_out", "shifted", "train_probe")
 SAID = {"=": "4", "4": "6", "6": "\n", " ": "b"}
 EOS = "<eos>"
@@ -107,48 +108,52 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def tasks() -> TaskManager:
-    return TaskManager(include_path=str(TASKS), include_defaults=False)
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory) -> TaskManager:
+    """As lm-eval's own command line has them after scripts/write_tasks.py."""
+    folder = write_own_tasks(tmp_path_factory.mktemp("tasks"))
+    return TaskManager(include_path=str(folder), include_defaults=False)
 
 
-def evaluate(model: HFLM, names: list[str]) -> dict:
-    """lm-eval's result of some tasks or groups."""
-    return simple_evaluate(model, tasks=names, task_manager=tasks(), log_samples=True)
+@pytest.fixture
+def evaluate(planted, data, tasks) -> Callable[[list[str]], dict]:
+    """Gives lm-eval's result of some tasks or groups."""
+    return partial(simple_evaluate, planted, task_manager=tasks, log_samples=True)
 
 
-def test_every_benchmark_and_problem_set_has_a_task():
+def test_every_benchmark_and_problem_set_has_a_task(tasks):
     names = {f"problems_{name}" for name in PROBLEMS} | set(BENCHMARKS)
-    assert set(tasks().all_subtasks) == names
+    assert set(tasks.all_subtasks) == names == own_tasks([])
 
 
-def test_problem_tasks_count_exactly_the_right_answers(planted, data):
-    result = evaluate(planted, ["problems_held_out"])
+def test_problem_tasks_count_exactly_the_right_answers(evaluate):
+    result = evaluate(tasks=["problems_held_out"])
     scores = [x["exact_match"] for x in result["samples"]["problems_held_out"]]
     assert scores == [1.0, 1.0, 1.0, 0.0]
     assert result["results"]["problems_held_out"]["exact_match,none"] == 0.75
 
 
-def test_problem_tasks_score_with_the_verifier_of_training(planted, data):
-    samples = evaluate(planted, ["problems_shifted"])["samples"]["problems_shifted"]
+def test_problem_tasks_score_with_the_verifier_of_training(evaluate):
+    samples = evaluate(tasks=["problems_shifted"])["samples"]["problems_shifted"]
     for sample in samples:
         (response,) = sample["filtered_resps"]
         assert response == "46"
         assert [sample["exact_match"]] == correct([response], [sample["doc"]])
 
 
-def test_knowledge_group_is_the_unweighted_mean_accuracy(planted, data):
+def test_knowledge_group_is_the_unweighted_mean_accuracy(evaluate, data):
     easy = [json.loads(line) for line in open(data / "benchmarks/mmlu_sample.jsonl")]
     write_jsonl(
         data / "benchmarks/wikidata_facts.jsonl", [{**easy[0], "label": 1}] * 12
     )
-    results = evaluate(planted, ["knowledge"])["results"]
+    results = evaluate(tasks=["knowledge"])["results"]
     assert results["wikidata_facts"]["acc,none"] == 1.0
     assert results["mmlu_sample"]["acc,none"] == 0.75
     assert results["knowledge"]["acc,none"] == pytest.approx((1 + 3 * 0.75) / 4)
 
 
-def test_mathematics_group_holds_both_kinds_of_task(planted, data):
-    results = evaluate(planted, ["mathematics"])["results"]
+def test_mathematics_group_holds_both_kinds_of_task(evaluate):
+    results = evaluate(tasks=["mathematics"])["results"]
     assert results["unit_conversion"]["acc,none"] == 0.75
     for name in PROBLEMS:
         assert results[f"problems_{name}"]["exact_match,none"] == 0.75
@@ -162,12 +167,12 @@ def test_mathematics_group_holds_both_kinds_of_task(planted, data):
         ("problems_held_out", "1 + 1 = 2\n0 + 46 ="),
     ],
 )
-def test_prompts_reach_the_model_unchanged(data, task, prompt):
-    loaded = tasks().load([task])["tasks"][task]
+def test_prompts_reach_the_model_unchanged(data, tasks, task, prompt):
+    loaded = tasks.load([task])["tasks"][task]
     assert loaded.doc_to_text(next(iter(loaded.test_docs()))) == prompt
 
 
-def test_missing_data_are_named(data):
+def test_missing_data_are_named(data, tasks):
     (data / "problems/held_out.jsonl").unlink()
     with pytest.raises(UserError, match="held_out.jsonl: run the study's preparation"):
-        tasks().load(["problems_held_out"])
+        tasks.load(["problems_held_out"])

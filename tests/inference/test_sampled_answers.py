@@ -14,7 +14,7 @@ from torch.distributions import Categorical, kl_divergence
 
 import sample
 from rankone.data.sources.arithmetic import make_splits
-from rankone.data.verifiers.registry import correct
+from rankone.data.verifier import correct
 from rankone.files import write_jsonl
 from rankone.inference import sampled_answers
 from rankone.inference.sampled_answers import token_kl

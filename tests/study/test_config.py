@@ -122,12 +122,13 @@ def test_problems_are_those_of_one_source(embedded):
     source = {"path": "here", "question": "q", "answer": "a"}
     rows = {"datasets": {"train": source, "shifted": source}, "template": "{question}"}
     both = embedded["problems"] | rows
-    refused(embedded | {"problems": both}, "problems: 'mixture' is unknown")
+    refused(embedded | {"problems": both}, "problems: the keys are of 2 sources")
     sizes = embedded["problems"]["sizes"]
     read(embedded | {"problems": rows | {"sizes": sizes}})
-    for source in ("poems", ["dataset"]):
-        given = embedded | {"problems": both | {"source": source}}
-        refused(given, "problems.source: .* is unknown; expected arithmetic, dataset")
+    given = embedded | {"problems": both | {"source": "poems"}}
+    refused(given, "'poems' is unknown; expected one of arithmetic, dataset")
+    given = embedded | {"problems": both | {"source": "dataset"}}
+    refused(given, "problems: 'mixture' is unknown; expected source, seed")
 
 
 def test_the_size_of_a_model_is_given_for_a_hub_model_alone(embedded):

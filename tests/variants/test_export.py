@@ -13,7 +13,6 @@ import write_merged
 from rankone import names
 from rankone.errors import UserError
 from rankone.variants import grammar
-from rankone.variants.export import whole_folder
 from rankone.variants.in_place import open_step_weights, substituted
 from rankone.weights.base_model import load_model
 from rankone.weights.checkpoints import metadata, weight_files, weights_hash
@@ -165,14 +164,3 @@ def test_what_cannot_be_written_leaves_nothing(
     with pytest.raises(UserError, match=sentence):
         write(script, tmp_path / "artefacts" / name, name, step, **settings)
     assert not list(tmp_path.rglob(name))
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    with pytest.raises(RuntimeError):
-        with whole_folder(tmp_path / "folder") as target:
-            (target / "half").write_text("half")
-            raise RuntimeError
-    assert not list(tmp_path.iterdir())
-    with whole_folder(tmp_path / "folder") as target:
-        (target / "whole").write_text("whole")
-    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "whole"]

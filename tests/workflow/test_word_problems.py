@@ -9,6 +9,7 @@ import torch
 import yaml
 
 import tiny
+from rankone.data.source import problem_sets
 from rankone.data.sources import dataset
 from rankone.errors import UserError
 from rankone.files import read_jsonl
@@ -118,15 +119,10 @@ def make(folder, **changes) -> dict:
     """Problem sets of the study's files."""
     save_rows(folder)
     settings = study(folder)["problems"] | {"seed": 0, "stop": [], "longest": None}
-    settings |= changes
-    sources = settings["datasets"].values()
-    found = [
-        dataset.read_rows(source["path"], source | {"name": None, "split": s})
-        for source, s in zip(sources, ("train", "train"), strict=True)
-    ]
-    return dataset.make_splits(
-        settings, dict(zip(settings["datasets"], found, strict=True))
-    )
+    for columns in settings["datasets"].values():
+        columns |= {"name": None, "split": "train"}
+    paths = {name: place["path"] for name, place in settings["datasets"].items()}
+    return problem_sets(settings | changes, paths)
 
 
 def test_splits_from_datasets_ask_no_question_twice(tmp_path):
@@ -148,13 +144,13 @@ def test_repeated_long_empty_and_unverifiable_rows_are_left_out(tmp_path):
     bad = [("One ", "2"), ("three", None), ("", "4"), ("five" * 9, "5"), ("six", "$$")]
     train = [{"problem": q, "answer": a} for q, a in [*good, *bad]]
     shifted = [{"problem": "TWO", "answer": "2"}, {"problem": "new", "answer": "3"}]
-    splits = dataset.make_splits(settings, {"train": train, "shifted": shifted})
+    splits = dataset.choose_problems(settings, {"train": train, "shifted": shifted})
     kept = {row["question"].casefold() for row in splits["train"] + splits["held_out"]}
     assert kept == {"one", "two"}
     assert [row["question"] for row in splits["shifted"]] == ["new"]
     settings["sizes"]["train"] = 9
     with pytest.raises(UserError, match="2 of its rows are usable .* need 10"):
-        dataset.make_splits(settings, {"train": train, "shifted": shifted})
+        dataset.choose_problems(settings, {"train": train, "shifted": shifted})
 
 
 def test_a_missing_column_is_named(tmp_path):

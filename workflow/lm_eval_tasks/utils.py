@@ -2,15 +2,18 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import datasets
 
 ROOT = Path(__file__).resolve().parents[2]
-# lm-eval loads this file by its path, so the package beside it is not importable yet.
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+if find_spec("rankone") is None:
+    # lm-eval's own command line loads this file by its path. Last, so that no script
+    # beside the package hides an installed one.
+    sys.path.append(str(ROOT / "workflow" / "scripts"))
 
-from rankone.data.verifiers.registry import correct  # noqa: E402
+from rankone.data.verifier import correct  # noqa: E402
 from rankone.errors import UserError  # noqa: E402
 from rankone.files import read_jsonl  # noqa: E402
 

@@ -10,8 +10,8 @@ from snakemake.exceptions import WorkflowError
 if not find_spec("rankone"):
     sys.path.append(str(Path(workflow.current_basedir).parent / "scripts"))
 
+from rankone.data.benchmark import package_files
 from rankone.data.hub import assets
-from rankone.data.package_index import PACKAGE_FILES
 from rankone.errors import UserError
 from rankone.study import estimates, plan, selection, settings
 from rankone.study.config import load
@@ -76,7 +76,7 @@ HALF_THE_CORES = plan.share_of_cores(CORES, 2, most=ALL_CORES)
 wildcard_constraints:
     run="|".join(["base", *RUNS]),
     step=r"\d+",
-    package="|".join(PACKAGE_FILES),
+    package="|".join(package_files()),
     asset=r"(models|datasets)/[^/]+/[^/]+",
 
 

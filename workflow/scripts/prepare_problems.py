@@ -1,9 +1,9 @@
-"""Make the problem sets: arithmetic, or from datasets."""
+"""Make the problem sets of a study from their source."""
 
 import logging
 from typing import TYPE_CHECKING
 
-from rankone.data.sources import arithmetic, dataset
+from rankone.data.source import problem_sets
 from rankone.files import write_jsonl
 from rankone.runtime.job import job
 
@@ -13,19 +13,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def main(settings: dict, sources: dict[str, str], outputs: dict[str, str]) -> None:
+def main(settings: dict, inputs: dict[str, str], outputs: dict[str, str]) -> None:
     """Write each split of the config's `problems:` to its file.
 
-    `sources` are folders or files by the names in `problems.datasets`.
+    `inputs` are the files or folders that their source asks for, by its names.
     """
-    if sources:
-        rows = {
-            name: dataset.read_rows(source, settings["datasets"][name])
-            for name, source in sources.items()
-        }
-        splits = dataset.make_splits(settings, rows)
-    else:
-        splits = arithmetic.make_splits(settings)
+    splits = problem_sets(settings, inputs)
     for name, path in outputs.items():
         write_jsonl(path, splits[name])
         logger.info("%s: %d problems", name, len(splits[name]))

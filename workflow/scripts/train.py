@@ -7,7 +7,7 @@ import pandas as pd
 import transformers
 import trl
 
-from rankone.data.verifiers import registry
+from rankone.data import verifier
 from rankone.files import digest, sha256
 from rankone.inference import generation, prefix_sharing
 from rankone.runtime.device import own_gpus, set_up
@@ -21,7 +21,7 @@ from rankone.weights.factors import save_directions
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-CODE = (generation, interventions, measurement, prefix_sharing, fit, registry)
+CODE = (generation, interventions, measurement, prefix_sharing, fit, verifier)
 TABLES = ("metrics", "probes", "updates")
 
 

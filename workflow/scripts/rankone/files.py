@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(
+    folder: str | Path, state: str | Path | None = None
+) -> Iterator[Path]:
+    """Yield an empty folder that becomes `folder` when the block succeeds.
+
+    After an error `folder` is untouched. What lies beside the yielded folder is on the
+    same disk and goes when the block ends. Work that can go on after an error is done
+    in `state` instead, which is yielded as it is, and stays until a block succeeds.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        target = Path(state or Path(scratch, folder.name))
+        target.mkdir(parents=True, exist_ok=True)
+        yield target
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(target, folder)
 
 
 def sha256(path: str | Path) -> str:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from rankone.data.source import find_source
 from rankone.errors import UserError
 
 ELSEWHERE = (
@@ -24,10 +25,10 @@ FILES = {
 
 def hub_repositories(config: dict) -> Iterator[tuple[str, dict]]:
     """Kind, `models` or `datasets`, and mapping of all with `hub` and `revision`."""
-    datasets = config["problems"].get("datasets", {})
+    problems = find_source(config["problems"]).inputs(config["problems"])
     for kind, mappings in (
         ("models", [config["model"]]),
-        ("datasets", [*datasets.values(), *config["benchmarks"].values()]),
+        ("datasets", [*problems.values(), *config["benchmarks"].values()]),
     ):
         yield from ((kind, mapping) for mapping in mappings if "hub" in mapping)
 

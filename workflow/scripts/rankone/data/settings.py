@@ -4,8 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rankone.errors import UserError
-from rankone.settings import Count, Repository, Section, absent, read_section
+from rankone.settings import Count, Repository, Section, absent
 
 Split = Literal["train_probe", "held_out", "shifted"]
 
@@ -47,11 +46,17 @@ class Problems(Section):
     )
     sizes: Sizes = Field(description="problems in each split")
 
+    @staticmethod
+    def kinds() -> list[type["Problems"]]:
+        """The sections of all sources."""
+        from rankone.data.source import SOURCES
+
+        return [source.settings for source in SOURCES.values()]
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict:
         if cls is Problems:
-            kinds = [kind.__pydantic_core_schema__ for kind in SOURCES.values()]
-            return {"anyOf": [handler(kind) for kind in kinds]}
+            return {"anyOf": [handler(k.__pydantic_core_schema__) for k in cls.kinds()]}
         return super().__get_pydantic_json_schema__(core_schema, handler)
 
 
@@ -114,27 +119,3 @@ class DatasetProblems(Problems):
         description="the prompt of `datasets`, with `{question}` where a question "
         "goes; a chat model's markup is written out"
     )
-
-
-# The sections of the sources by name.
-SOURCES: dict[str, type[Problems]] = {
-    "arithmetic": ArithmeticProblems,
-    "dataset": DatasetProblems,
-}
-
-
-def source_name(given: dict) -> str:
-    """The source of a `problems:` section: the named one, or that of its keys."""
-    found = given.get("source", "dataset" if "datasets" in given else "arithmetic")
-    if not isinstance(found, str) or found not in SOURCES:
-        raise UserError(
-            f"problems.source: {found!r} is unknown; expected {', '.join(SOURCES)}."
-        )
-    return found
-
-
-def read_problems(given: Any) -> Any:
-    """The `problems:` section as its source has it."""
-    if not isinstance(given, dict):
-        return given
-    return read_section(SOURCES[source_name(given)], given, "problems")

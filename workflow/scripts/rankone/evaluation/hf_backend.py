@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rankone.errors import UserError
-from rankone.evaluation.tasks import TASKS, lm_eval_folder
+from rankone.evaluation.tasks import lm_eval_folder, write_own_tasks
 from rankone.inference.prefix_sharing import can_share, group_rows, pack, predicted
 from rankone.runtime.device import device, dtype
 from rankone.variants.grammar import Recipe
@@ -34,8 +34,18 @@ TaskDict = dict[str, dict[str, Task]]
 
 @cache
 def scratch() -> tempfile.TemporaryDirectory:
-    """A folder for what datasets are read through; removed at the end of the job."""
+    """A folder for files of tasks and caches of data; removed at the end of the job."""
     return tempfile.TemporaryDirectory(prefix="rankone-")
+
+
+def isolate_data(data: str | Path) -> None:
+    """Let tasks of this process read `data`, and leave nothing in the user's caches.
+
+    Process-wide, as neither lm-eval nor datasets takes it as an argument: Rankone's own
+    tasks read the folder $RANKONE_DATA, and datasets caches under a module's constant.
+    """
+    os.environ["RANKONE_DATA"] = str(Path(data).resolve())
+    datasets.config.HF_DATASETS_CACHE = Path(scratch().name, "cache")
 
 
 def load_tasks(
@@ -48,8 +58,7 @@ def load_tasks(
     Nothing is read from the hub or left in the user's cache. Raises UserError for a
     task that cannot be loaded.
     """
-    os.environ["RANKONE_DATA"] = str(Path(data).resolve())
-    datasets.config.HF_DATASETS_CACHE = Path(scratch().name)
+    isolate_data(data)
     manager = task_manager(benchmarks, folders, data)
     loaded = {}
     for name, benchmark in benchmarks.items():
@@ -80,10 +89,13 @@ def task_manager(
     outside = {name: b["hub"] for name, b in benchmarks.items() if "hub" in b}
     theirs = {lm_eval_folder(name) for name in outside}
     defaults = None in theirs
-    include = [*map(str, theirs - {None}), str(TASKS), *folders]
+    own = write_own_tasks(Path(scratch().name, "own"))
+    include = [*map(str, theirs - {None}), str(own), *folders]
     manager = TaskManager(include_path=include, include_defaults=defaults)
     if not outside:
         return manager
+    groups = Path(scratch().name, "groups")
+    groups.mkdir(exist_ok=True)
     for name, hub in outside.items():
         if name not in manager.all_tasks:
             raise UserError(f"benchmarks.{name}: lm-eval has no such task.")
@@ -93,8 +105,8 @@ def task_manager(
             "group": own_group(name),
             "task": [{kind: name, "dataset_path": place}],
         }
-        Path(scratch().name, f"{name}.yaml").write_text(yaml.safe_dump(group))
-    include.append(scratch().name)
+        Path(groups, f"{name}.yaml").write_text(yaml.safe_dump(group))
+    include.append(str(groups))
     return TaskManager(include_path=include, include_defaults=defaults)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rankone.data.verifiers.registry import correct
+from rankone.data.verifier import correct
 from rankone.inference import prefix_sharing
 from rankone.inference.generation import generate, stop_at
 from rankone.inference.settings import SampleSettings

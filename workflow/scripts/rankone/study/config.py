@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from rankone.analysis.settings import Analyze
-from rankone.data.settings import Problems, read_problems
+from rankone.data.settings import Problems
+from rankone.data.source import read_problems
 from rankone.evaluation.settings import Benchmark, Evaluate
 from rankone.inference.settings import Sample
 from rankone.registry import name_plugins

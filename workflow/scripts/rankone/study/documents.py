@@ -11,7 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic.fields import FieldInfo
 
-from rankone.data.settings import SOURCES, Problems
+from rankone.data.settings import Problems
 from rankone.files import replacing
 from rankone.settings import Section
 from rankone.study.config import Config
@@ -85,7 +85,7 @@ def inner_sections(
 ) -> Iterator[tuple[type[Section], bool]]:
     """The sections in a type, and whether it has any number of them."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        kinds = SOURCES.values() if annotation is Problems else [annotation]
+        kinds = Problems.kinds() if annotation is Problems else [annotation]
         yield from ((kind, many) for kind in kinds)
     several = getattr(annotation, "__origin__", None) in (dict, list)
     for part in get_args(annotation):

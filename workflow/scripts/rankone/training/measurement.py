@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
-from rankone.data.verifiers.registry import correct
+from rankone.data.verifier import correct
 from rankone.errors import UserError
 from rankone.files import replacing
 from rankone.inference import generation

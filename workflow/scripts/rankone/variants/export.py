@@ -1,11 +1,7 @@
 """Variants as folders: LoRA adapters (PEFT, vLLM) and merged Hugging Face models."""
 
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,6 +9,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch.nn.functional import pad
 
+from rankone.files import replacing_folder
 from rankone.runtime.provenance import commit, versions
 from rankone.variants.apply import change_factors
 from rankone.variants.grammar import Recipe
@@ -26,19 +23,6 @@ from rankone.weights.checkpoints import index, read, weight_files, weights_hash
 from rankone.weights.updates import locate
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors")
-
-
-@contextmanager
-def whole_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `folder` when the block succeeds."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        target = Path(scratch) / folder.name
-        target.mkdir()
-        yield target
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(target, folder)
 
 
 def provenance(
@@ -124,7 +108,7 @@ def write_adapter(
     """
     names = covered(recipe, files[0])
     tensors, rank = adapter_tensors(recipe, names, files, settings["seed"])
-    with whole_folder(folder) as target:
+    with replacing_folder(folder) as target:
         save(tensors, target / "adapter_model.safetensors", record)
         config = adapter_config(recipe, names, rank, settings["model"])
         save_json(config, target / "adapter_config.json")
@@ -145,7 +129,7 @@ def write_merged(
     rounded once; one file of the base is in memory at a time.
     """
     covered(recipe, files[0])
-    with whole_folder(folder) as target:
+    with replacing_folder(folder) as target:
         for file in Path(model_folder).glob("[!.]*"):
             if file.is_file() and file.suffix != ".safetensors":
                 shutil.copyfile(file, target / file.name)

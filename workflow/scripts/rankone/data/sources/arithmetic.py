@@ -1,16 +1,12 @@
-"""Arithmetic problem sets that do not overlap, and what every problem set is.
-
-A problem has an `id`, a `prompt` that ends where the model must answer, an `answer`,
-its `verifier` (see rankone.verifiers), and the texts that `stop` a completion.
-"""
+"""Arithmetic problem sets that do not overlap, made from a seed."""
 
 import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from rankone.data.splits import QUESTION, with_probe
+from rankone.data.settings import ArithmeticProblems
+from rankone.data.source import SOURCES, ProblemSource
 from rankone.errors import UserError
 
 OPERATIONS = {
@@ -121,11 +117,10 @@ def parse_families(mixture: list[dict]) -> list[Family]:
 
 
 def make_splits(settings: dict) -> dict[str, list[dict]]:
-    """The arithmetic problem sets: train, train_probe, held_out, shifted.
+    """The arithmetic problem sets: train, held_out, shifted.
 
-    `train_probe` is the first part of `train`; `train` and `held_out` share a
-    distribution but no problem; `shifted` comes from another mixture and shares no
-    family with them.
+    `train` and `held_out` share a distribution but no problem; `shifted` comes from
+    another mixture and shares no family with them.
     """
     families = parse_families(settings["mixture"])
     shifted = parse_families(settings["shifted_mixture"])
@@ -135,19 +130,23 @@ def make_splits(settings: dict) -> dict[str, list[dict]]:
     sizes = settings["sizes"]
     shots, seed = settings["shots"], settings["seed"]
     splits = draw(families, {n: sizes[n] for n in ("train", "held_out")}, shots, seed)
-    splits |= draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
-    return with_probe(splits, sizes)
+    return splits | draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
 
 
 def check(settings: dict) -> None:
-    """Raise UserError for problem sets that cannot be made as written."""
-    if settings["sizes"]["train_probe"] > settings["sizes"]["train"]:
-        raise UserError("problems: sizes.train_probe is larger than sizes.train.")
-    if "datasets" not in settings:
-        make_splits(settings)
-        return
-    if QUESTION not in settings["template"]:
-        raise UserError(f"problems.template lacks {QUESTION}, where a question goes.")
-    for name, dataset in settings["datasets"].items():
-        if "path" in dataset and not Path(dataset["path"]).exists():
-            raise UserError(f"problems.datasets.{name}: there is no {dataset['path']}.")
+    """Raise UserError for families that have too few problems, or are in both."""
+    make_splits(settings)
+
+
+SOURCES.add(
+    ProblemSource(
+        name="arithmetic",
+        description="Sums, differences and products of given numbers of digits.",
+        settings=ArithmeticProblems,
+        check=check,
+        make_splits=lambda settings, inputs: make_splits(settings),
+        stop=lambda settings: [STOP],
+        prompt_tokens=20,
+        order=1,
+    )
+)

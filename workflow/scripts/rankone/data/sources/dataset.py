@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import datasets
-
-from rankone.data.splits import QUESTION, with_probe
-from rankone.data.verifiers import registry
+from rankone.data.settings import DatasetProblems
+from rankone.data.source import SOURCES, ProblemSource
+from rankone.data.verifier import correct
 from rankone.errors import UserError
 
+QUESTION = "{question}"
 BATCH = 500
 
 
@@ -21,6 +21,8 @@ def read_rows(source: str | Path, dataset: dict) -> list[dict]:
     `dataset` gives `name` (a configuration, or None), `split`, and the columns
     `question` and `answer`.
     """
+    import datasets
+
     source, columns = Path(source), [dataset["question"], dataset["answer"]]
     folder, file = (source.parent, source.name) if source.is_file() else (source, None)
     with tempfile.TemporaryDirectory() as scratch:
@@ -39,8 +41,17 @@ def read_rows(source: str | Path, dataset: dict) -> list[dict]:
         return rows.select_columns(columns).to_list()
 
 
-def make_splits(settings: dict, rows: dict[str, list[dict]]) -> dict:
-    """Problem sets from rows of datasets: train, train_probe, held_out, shifted.
+def make_splits(settings: dict, inputs: dict[str, str]) -> dict[str, list[dict]]:
+    """Problem sets from the files or folders of the datasets `train` and `shifted`."""
+    rows = {
+        name: read_rows(path, settings["datasets"][name])
+        for name, path in inputs.items()
+    }
+    return choose_problems(settings, rows)
+
+
+def choose_problems(settings: dict, rows: dict[str, list[dict]]) -> dict:
+    """Problem sets from rows of datasets: train, held_out, shifted.
 
     `rows` has those of `train`, from which `held_out` comes as well, and of `shifted`.
     They are shuffled; no question is asked twice, in whatever split. Rows without an
@@ -64,8 +75,11 @@ def make_splits(settings: dict, rows: dict[str, list[dict]]) -> dict:
                 f"problems, but the splits need {size}; lower the sizes."
             )
     train = found["train"]
-    splits = {"train": train[: sizes["train"]], "held_out": train[sizes["train"] :]}
-    return with_probe(splits | {"shifted": found["shifted"]}, sizes)
+    return {
+        "train": train[: sizes["train"]],
+        "held_out": train[sizes["train"] :],
+        "shifted": found["shifted"],
+    }
 
 
 def make_problem(settings: dict, columns: dict, name: str, row: dict) -> dict:
@@ -98,6 +112,30 @@ def verifiable(problems: Iterator[dict]) -> Iterator[dict]:
     """Problems whose own answer, boxed, is right."""
     while batch := list(itertools.islice(problems, BATCH)):
         boxed = [f"\\boxed{{{row['answer']}}}" for row in batch]
-        for row, right in zip(batch, registry.correct(boxed, batch), strict=True):
+        for row, right in zip(batch, correct(boxed, batch), strict=True):
             if right:
                 yield row
+
+
+def check(settings: dict) -> None:
+    """Raise UserError for a prompt without its question, or a path that is nowhere."""
+    if QUESTION not in settings["template"]:
+        raise UserError(f"problems.template lacks {QUESTION}, where a question goes.")
+    for name, dataset in settings["datasets"].items():
+        if "path" in dataset and not Path(dataset["path"]).exists():
+            raise UserError(f"problems.datasets.{name}: there is no {dataset['path']}.")
+
+
+SOURCES.add(
+    ProblemSource(
+        name="dataset",
+        description="Rows of datasets with an answer in LaTeX.",
+        settings=DatasetProblems,
+        check=check,
+        inputs=lambda settings: settings["datasets"],
+        make_splits=make_splits,
+        stop=lambda settings: settings["stop"],
+        prompt_tokens=200,
+        order=2,
+    )
+)

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from rankone.data.verifier import VERIFIERS, Verifier
+
 INTEGER = re.compile(r"\s*(-?\d+)(?![\d.,]*\d)")
 
 
@@ -20,3 +22,13 @@ def equal_integers(completions: Sequence[str], answers: Sequence[str]) -> list[b
     """Whether each completion starts with exactly the integer of its answer."""
     pairs = zip(completions, answers, strict=True)
     return [leading_integer(completion) == answer for completion, answer in pairs]
+
+
+VERIFIERS.add(
+    Verifier(
+        name="integer",
+        correct=equal_integers,
+        description="The first line starts with exactly the integer of the answer.",
+        order=1,
+    )
+)

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import TimeoutError
 from functools import cache
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
-from pebble import ProcessExpired, ProcessPool
+from rankone.data.verifier import VERIFIERS, Verifier
+
+if TYPE_CHECKING:
+    from pebble import ProcessPool
 
 # An answer that takes longer to compare is wrong: some are towers of powers.
 SECONDS = 10
@@ -22,6 +26,8 @@ def equal_boxed(completions: Sequence[str], answers: Sequence[str]) -> list[bool
 
 def next_result(results) -> bool:
     """The next of a pool's results; False where time or memory ran out."""
+    from pebble import ProcessExpired
+
     try:
         return next(results)
     except (TimeoutError, ProcessExpired):
@@ -29,13 +35,15 @@ def next_result(results) -> bool:
 
 
 @cache
-def pool() -> ProcessPool:
+def pool() -> "ProcessPool":
     """Processes for math-verify, ended when an answer takes too long.
 
     Its own timeouts are signals: they need the main thread, and they do not reach a
     computation inside C. A job that is told to end by SIGTERM finishes its step first,
     so the processes ignore it.
     """
+    from pebble import ProcessPool
+
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     # Its first comparison loads libraries and grammars: once, before the fork.
     is_equal_boxed(r"\boxed{x^2 + 2x + 1}", "(x + 1)^2")
@@ -66,3 +74,13 @@ def is_equal_boxed(completion: str, answer: str) -> bool:
     )
     expected = parse(f"\\boxed{{{answer}}}", [boxed], parsing_timeout=None)
     return verify(expected, found, timeout_seconds=None)
+
+
+VERIFIERS.add(
+    Verifier(
+        name="math",
+        correct=equal_boxed,
+        description="What is boxed, or named as final, is mathematically the answer.",
+        order=2,
+    )
+)

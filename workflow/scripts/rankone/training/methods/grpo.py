@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
-from rankone.data.verifiers.registry import correct
+from rankone.data.verifier import correct
 from rankone.errors import UserError
 from rankone.inference import prefix_sharing
 from rankone.runtime.device import has_bfloat16
