@@ -5,32 +5,26 @@ Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.t
 
 from rankone.data.package_index import BENCHMARK_PACKAGES
 
+# The package file or hub files of the base model; nothing for a local folder.
+MODEL_SOURCE = {}
+if "package" in config["model"]:
+    MODEL_SOURCE["source"] = f"results/prepare/packages/{config['model']['package']}"
+elif "hub" in config["model"]:
+    MODEL_SOURCE["source"] = hub_folder("models", config["model"])
+# Folder or file of each dataset that problems are taken from.
+PROBLEM_SOURCES = {
+    name: dataset.get("path") or hub_folder("datasets", dataset)
+    for name, dataset in config["problems"].get("datasets", {}).items()
+}
+# The package files that hold the multiple-choice benchmarks of the study.
+ARCHIVES = {
+    package: f"results/prepare/packages/{package}"
+    for package in sorted({BENCHMARK_PACKAGES[name] for name in PACKAGED_BENCHMARKS})
+}
 # No GPU is asked for before these have been downloaded and loaded once.
 BENCHMARK_GATE = {}
 if HUB_BENCHMARKS:
     BENCHMARK_GATE["ready"] = ancient("results/prepare/benchmarks.tsv")
-
-
-def model_source(wildcards):
-    """The package file or hub files of the base model; nothing for a local folder."""
-    model = config["model"]
-    if "package" in model:
-        return {"source": f"results/prepare/packages/{model['package']}"}
-    return {"source": hub_folder("models", model)} if "hub" in model else {}
-
-
-def problem_sources(wildcards):
-    """Folder or file of each dataset that problems are taken from."""
-    return {
-        name: dataset.get("path") or hub_folder("datasets", dataset)
-        for name, dataset in config["problems"].get("datasets", {}).items()
-    }
-
-
-def archives(wildcards):
-    """The package files that hold the multiple-choice benchmarks of the study."""
-    packages = {BENCHMARK_PACKAGES[name] for name in PACKAGED_BENCHMARKS}
-    return {name: f"results/prepare/packages/{name}" for name in sorted(packages)}
 
 
 rule fetch_package:
@@ -52,7 +46,7 @@ rule fetch_package:
 
 rule prepare_model:
     input:
-        unpack(model_source),
+        **MODEL_SOURCE,
     output:
         folder=directory("results/prepare/model"),
     log:
@@ -75,7 +69,7 @@ rule prepare_model:
 
 rule prepare_problems:
     input:
-        unpack(problem_sources),
+        **PROBLEM_SOURCES,
     output:
         **{
             split: f"results/prepare/problems/{split}.jsonl"
@@ -143,7 +137,7 @@ if PACKAGED_BENCHMARKS:
     # Before any training: whoever lacks a network shall not learn it hours later.
     rule prepare_benchmarks:
         input:
-            unpack(archives),
+            **ARCHIVES,
         output:
             **{
                 name: f"results/prepare/benchmarks/{name}.jsonl"
