@@ -122,17 +122,6 @@ def checkpoint(run, step):
     return f"results/train/{run}/checkpoints/step-{step}.safetensors"
 
 
-def step_inputs(wildcards):
-    """Checkpoint and factors of a step; nothing for the base."""
-    if wildcards.run == "base":
-        return {}
-    factors = "results/decompose/{run}/step-{step}.factors.safetensors"
-    return {
-        "checkpoint": checkpoint(wildcards.run, wildcards.step),
-        "factors": factors.format(**wildcards),
-    }
-
-
 def variants_at(names):
     """Those of these variants that are made at a job's step."""
     return lambda wildcards: selection.variants_at(

@@ -6,13 +6,6 @@ Out: results/decompose/{run}/step-{step}.{factors.safetensors, matrices.parquet,
 """
 
 
-def previous(wildcards):
-    """The checkpoint before, if local updates are asked for and there is one."""
-    run, step = wildcards.run, int(wildcards.step)
-    found = selection.previous_step(config, RUNS[run], step)
-    return {} if found is None else {"previous": checkpoint(run, found)}
-
-
 rule decompose:
     input:
         unpack(previous),

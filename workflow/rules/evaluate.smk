@@ -4,14 +4,12 @@ In:  base model, checkpoint, factors, problems and benchmark items.
 Out: results/evaluate/{run}/step-{step}.parquet, one row per item and variant
 """
 
-
-def evaluation_data(wildcards):
-    """Problem sets and benchmark items that the study's tasks read."""
-    return [
-        *collect("results/prepare/problems/{split}.jsonl", split=selection.SPLITS),
-        *collect("results/prepare/benchmarks/{name}.jsonl", name=PACKAGED_BENCHMARKS),
-        *(hub_folder("datasets", b) for b in HUB_BENCHMARKS.values()),
-    ]
+# Problem sets and benchmark items that the study's tasks read.
+EVALUATION_DATA = [
+    *collect("results/prepare/problems/{split}.jsonl", split=selection.SPLITS),
+    *collect("results/prepare/benchmarks/{name}.jsonl", name=PACKAGED_BENCHMARKS),
+    *(hub_folder("datasets", b) for b in HUB_BENCHMARKS.values()),
+]
 
 
 rule evaluate:
@@ -19,7 +17,7 @@ rule evaluate:
         unpack(step_inputs),
         **BENCHMARK_GATE,
         model="results/prepare/model",
-        data=evaluation_data,
+        data=EVALUATION_DATA,
     output:
         "results/evaluate/{run}/step-{step}.parquet",
     log:

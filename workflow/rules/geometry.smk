@@ -13,13 +13,6 @@ TAIL_FILES = collect(
 )
 
 
-def trained_weights(wildcards):
-    """The weights of a step; nothing for the base."""
-    if wildcards.run == "base":
-        return {}
-    return {"checkpoint": checkpoint(wildcards.run, wildcards.step)}
-
-
 rule tails:
     input:
         unpack(trained_weights),

@@ -5,27 +5,6 @@ Out: results/train/{run}/checkpoints/step-{step}.safetensors
 What the user gave is read, never changed. A download goes when it is converted.
 """
 
-from rankone.weights.import_plan import hub_revision
-from rankone.weights.model_files import weight_files
-
-
-def source(wildcards):
-    """Where the weights of an imported step come from."""
-    return RUNS[wildcards.run].sources[int(wildcards.step)]
-
-
-def source_folder(wildcards):
-    """The folder that holds an imported step: the user's, or the one downloaded to."""
-    if hub_revision(found := source(wildcards)):
-        return f"results/train/{wildcards.run}/downloads/step-{wildcards.step}"
-    return found
-
-
-def source_files(wildcards):
-    """The weights of an imported step; of one on a hub its folder."""
-    folder = source_folder(wildcards)
-    return folder if hub_revision(source(wildcards)) else weight_files(Path(folder))
-
 
 rule download_checkpoint:
     output:

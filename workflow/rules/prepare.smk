@@ -6,33 +6,28 @@ Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.t
 from rankone.data.benchmark import BENCHMARKS
 from rankone.data.source import find_source
 
+# The package file or hub files of the base model; nothing for a local folder.
+MODEL_SOURCE = {}
+if "package" in config["model"]:
+    MODEL_SOURCE["source"] = f"results/prepare/packages/{config['model']['package']}"
+elif "hub" in config["model"]:
+    MODEL_SOURCE["source"] = hub_folder("models", config["model"])
+# Folder or file of each thing that problems are made from.
+PROBLEM_SOURCES = {
+    name: place.get("path") or hub_folder("datasets", place)
+    for name, place in find_source(config["problems"])
+    .inputs(config["problems"])
+    .items()
+}
+# The package files that hold the multiple-choice benchmarks of the study.
+ARCHIVES = {
+    package: f"results/prepare/packages/{package}"
+    for package in sorted({BENCHMARKS[n].package.name for n in PACKAGED_BENCHMARKS})
+}
 # No GPU is asked for before these have been downloaded and loaded once.
 BENCHMARK_GATE = {}
 if HUB_BENCHMARKS:
     BENCHMARK_GATE["ready"] = ancient("results/prepare/benchmarks.tsv")
-
-
-def model_source(wildcards):
-    """The package file or hub files of the base model; nothing for a local folder."""
-    model = config["model"]
-    if "package" in model:
-        return {"source": f"results/prepare/packages/{model['package']}"}
-    return {"source": hub_folder("models", model)} if "hub" in model else {}
-
-
-def problem_inputs(wildcards):
-    """Folder or file of each thing that problems are made from."""
-    problems = config["problems"]
-    return {
-        name: place.get("path") or hub_folder("datasets", place)
-        for name, place in find_source(problems).inputs(problems).items()
-    }
-
-
-def archives(wildcards):
-    """The package files that hold the multiple-choice benchmarks of the study."""
-    packages = {BENCHMARKS[name].package.name for name in PACKAGED_BENCHMARKS}
-    return {name: f"results/prepare/packages/{name}" for name in sorted(packages)}
 
 
 rule fetch_package:
@@ -54,7 +49,7 @@ rule fetch_package:
 
 rule prepare_model:
     input:
-        unpack(model_source),
+        **MODEL_SOURCE,
     output:
         folder=directory("results/prepare/model"),
     log:
@@ -77,7 +72,7 @@ rule prepare_model:
 
 rule prepare_problems:
     input:
-        unpack(problem_inputs),
+        **PROBLEM_SOURCES,
     output:
         **{
             split: f"results/prepare/problems/{split}.jsonl"
@@ -145,7 +140,7 @@ if PACKAGED_BENCHMARKS:
     # Before any training: whoever lacks a network shall not learn it hours later.
     rule prepare_benchmarks:
         input:
-            unpack(archives),
+            **ARCHIVES,
         output:
             **{
                 name: f"results/prepare/benchmarks/{name}.jsonl"

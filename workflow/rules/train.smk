@@ -18,16 +18,6 @@ CLEANED_EXPORTS = [
 ]
 
 
-def run_settings(wildcards):
-    """Everything that decides the outcome of a run."""
-    return settings.training_settings(config, RUNS[wildcards.run])
-
-
-def run_products(wildcards):
-    """What the study makes from the weights of one run alone."""
-    return selection.products_of(wildcards.run, PRODUCTS)
-
-
 rule train:
     input:
         **{split: f"results/prepare/problems/{split}.jsonl" for split in INPUT_SPLITS},
@@ -59,7 +49,9 @@ rule train:
         gpu=COSTS["train"].gpu,
         nodes=config["launch"]["nodes"],
     params:
-        settings=run_settings,
+        settings=lambda wildcards: settings.training_settings(
+            config, RUNS[wildcards.run]
+        ),
         state="state/{run}",
         steps=EXPORTED,
         splits=INPUT_SPLITS,
@@ -72,7 +64,7 @@ rule train:
 # The state holds the exported bytes, too, so that a start after a partial one finds them.
 rule cleanup_exports:
     input:
-        run_products,
+        lambda wildcards: selection.products_of(wildcards.run, PRODUCTS),
     output:
         touch("results/train/{run}/released"),
     log:

@@ -13,16 +13,12 @@ FOLLOWED = selection.followed_runs(RUNS)
 MEASURED = [run for run in FOLLOWED if run in TRAINED]
 
 
-def checkpoints(wildcards):
-    """The weights of all steps of a run."""
-    steps = RUNS[wildcards.run].steps
-    return [checkpoint(wildcards.run, step) for step in steps]
-
-
 rule trajectory:
     input:
         model="results/prepare/model",
-        checkpoints=checkpoints,
+        checkpoints=lambda wildcards: [
+            checkpoint(wildcards.run, step) for step in RUNS[wildcards.run].steps
+        ],
     output:
         matrices="results/trajectory/{run}.parquet",
         grams="results/trajectory/{run}.gram.parquet",
