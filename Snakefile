@@ -17,6 +17,7 @@ resource_scopes:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/import.smk"
@@ -30,6 +31,7 @@ include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/plot.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/handlers.smk"
 
 
 rule all:
@@ -37,18 +39,18 @@ rule all:
     input:
         "results/report.html",
         ARTEFACTS,
-        RELEASED,
+        CLEANED_EXPORTS,
 
 
 onstart:
     refuse(own_folder)
-    refuse(check_pinned)
-    refuse(check_room)
-    print(plan())
+    refuse(check_pinned, config)
+    refuse(check_room, config)
+    print_plan()
 
 
 onsuccess:
-    print(closing("results/headline.txt"))
+    print(plan.final_message(Path("results/headline.txt"), Path("results/report.html")))
 
 
 onerror:

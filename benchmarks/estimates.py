@@ -8,29 +8,25 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from snakemake.utils import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from rankone.study import estimates  # noqa: E402
+from rankone.study.config import complete  # noqa: E402
 from rankone.study.runs import expand  # noqa: E402
 
 
 def read_config(path: Path) -> dict:
     """A config with its defaults."""
-    config = yaml.safe_load(path.read_text())
-    validate(config, str(ROOT / "workflow/schemas/config.schema.yaml"))
-    return config
+    return complete(yaml.safe_load(path.read_text()))
 
 
 def work(rule: str, job: str, folder: Path, config: dict) -> int:
     """The work of a job in units of its rule's cost."""
     run, _, step = job.partition("-step-")
     if rule == "train":
-        return estimates.measurements(
-            config, expand(config["arms"])[run]["intervention"]
-        )
+        return estimates.measurements(config, expand(config)[run].intervention)
     if rule in ("evaluate", "sample"):
         table = folder / "results" / rule / run / f"step-{step}.parquet"
         return pd.read_parquet(table, columns=["variant"])["variant"].nunique()

@@ -16,12 +16,19 @@ PLUGIN = """
 import json
 from pathlib import Path
 
+from pydantic import Field
+
 from rankone.data.benchmark import BENCHMARKS, PackagedBenchmark
 from rankone.data.multiple_choice import make_item
 from rankone.data.package_index import PackageFile
+from rankone.data.settings import Problems
 from rankone.data.source import SOURCES, ProblemSource
 from rankone.data.verifier import VERIFIERS, Verifier
 from rankone.errors import UserError
+
+
+class WordProblems(Problems):
+    words: str = Field(description="file with the words")
 
 
 def ends_alike(completions, answers):
@@ -57,7 +64,7 @@ SOURCES.add(
     ProblemSource(
         name="words",
         description="Words and their last letters.",
-        required=("words",),
+        settings=WordProblems,
         check=check,
         inputs=lambda settings: {"words": {"path": settings["words"]}},
         make_splits=make_splits,
@@ -87,7 +94,7 @@ from rankone.registry import name_plugins
 name_plugins(["plugin.py"])
 from rankone.data.benchmark import package_files
 from rankone.data.hub import assets
-from rankone.data.source import check_problems, find_source
+from rankone.data.source import check_problems, find_source, read_problems
 from rankone.errors import UserError
 from rankone.evaluation.tasks import own_tasks, write_own_tasks
 from rankone.study.estimates import all_items, prompt_tokens
@@ -95,9 +102,11 @@ from rankone.study.estimates import all_items, prompt_tokens
 sizes = {"train": 4, "train_probe": 2, "held_out": 2, "shifted": 1}
 problems = {"source": "words", "words": "words.txt", "sizes": sizes}
 config = {"problems": problems, "model": {}, "benchmarks": {}}
+read_problems(problems)
 check_problems(problems)
 for wrong in ({"words": "nowhere"}, {"wrods": 1}):
     try:
+        read_problems(problems | wrong)
         check_problems(problems | wrong)
     except UserError as error:
         print(error)
@@ -146,7 +155,7 @@ def said(tmp_path_factory) -> tuple[Path, list[str]]:
 def test_planning_checks_and_estimates_additions_without_heavy_imports(said):
     _, (nowhere, typo, sizes, places, heavy, *_) = said
     assert nowhere == "problems.words: there is no nowhere."
-    assert typo.startswith("problems.wrods is no setting of the source words; it has")
+    assert typo == "problems: 'wrods' is unknown; did you mean words?"
     assert sizes == "5 2 True"
     assert places == "True {} {'words': {'path': 'words.txt'}}"
     assert heavy == "[]"

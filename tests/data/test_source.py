@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from rankone.data import source
-from rankone.data.source import SOURCES, check_problems, find_source, problem_sets
+from rankone.data.source import (
+    SOURCES,
+    check_problems,
+    find_source,
+    problem_sets,
+    read_problems,
+)
 from rankone.errors import UserError
 
 ADD = {"operation": "addition", "digits": [2, 1]}
@@ -25,11 +31,13 @@ def files(folder) -> dict:
 
 def refused(settings, sentence):
     with pytest.raises(UserError, match=re.escape(sentence)):
+        read_problems(DEFAULTS | settings)
         check_problems(DEFAULTS | settings)
 
 
 def test_a_study_means_the_source_whose_keys_it_has(tmp_path):
     for settings, name in ((MIXTURES, "arithmetic"), (files(tmp_path), "dataset")):
+        read_problems(DEFAULTS | settings)
         check_problems(DEFAULTS | settings)
         assert find_source(DEFAULTS | settings).name == name
         assert find_source(DEFAULTS | settings | {"source": name}).name == name
@@ -47,13 +55,13 @@ def test_an_unknown_source_is_refused():
 
 
 def test_a_missing_setting_is_named():
-    refused({"mixture": [ADD]}, "problems.shifted_mixture is missing; the source arith")
+    refused({"mixture": [ADD]}, "problems.shifted_mixture is missing")
 
 
 def test_settings_that_the_source_does_not_have_are_refused(tmp_path):
-    refused(MIXTURES | {"typo": 1}, "problems.typo is no setting of the source arith")
+    refused(MIXTURES | {"typo": 1}, "problems: 'typo' is unknown; expected source")
     settings = files(tmp_path) | MIXTURES | {"source": "dataset"}
-    refused(settings, "problems.mixture is no setting of the source dataset")
+    refused(settings, "problems: 'mixture' is unknown; expected source, seed")
 
 
 def test_a_probe_larger_than_train_is_refused():

@@ -18,11 +18,19 @@ from rankone.data.verifier import correct
 from rankone.files import write_jsonl
 from rankone.inference import sampled_answers
 from rankone.inference.sampled_answers import token_kl
+from rankone.inference.settings import SampleSettings
 from saved import save_step
 from tiny import make_model, make_tokenizer, study
 
 SETTINGS = {
-    **{"problems": 3, "samples": 5, "kl_samples": 2, "batch_size": 8, "tokens": 4},
+    **{
+        "split": "held_out",
+        "problems": 3,
+        "samples": 5,
+        "kl_samples": 2,
+        "batch_size": 8,
+        "tokens": 4,
+    },
     **{"temperature": 1.0, "top_p": 1.0, "dtype": "float32"},
     **{"others": "base", "seed": 0, "trust_remote_code": False},
 }
@@ -50,7 +58,7 @@ def sampled(folder, step, names, run="full-seed0", **settings):
     outputs = {name: str(folder / f"{name}.parquet") for name in ("answers", "kl")}
     sample.main(
         *(run, 4, names, model, problems, checkpoint, factors),
-        *(SETTINGS | settings, outputs),
+        *(SampleSettings(**SETTINGS | settings), outputs),
     )
     return [pd.read_parquet(path) for path in outputs.values()]
 
@@ -107,7 +115,8 @@ def test_the_kl_is_taken_on_answers_at_temperature_one(step, tmp_path):
 def drawn(number=6):
     """Answers of the second model to prompts of different lengths."""
     rows = [{"prompt": text} for text in ("1 + 1 = 2\n3 + 4 =", "2 + 2 =", "=")]
-    return sampled_answers.draw(MODEL, TOKENIZER, rows, number, SETTINGS, (0, "test"))
+    settings = SampleSettings(**SETTINGS)
+    return sampled_answers.draw(MODEL, TOKENIZER, rows, number, settings, (0, "test"))
 
 
 @torch.no_grad()

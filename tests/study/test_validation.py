@@ -86,7 +86,10 @@ def test_a_grpo_field_that_rankone_sets_is_refused(config):
 
 def test_an_unknown_variant_is_refused(config):
     config["variants"].append("rank_one")
-    refused(config, "'rank_one' is unknown.*expected e.g. full")
+    refused(config, "^variants.5: .*'rank_one' is unknown.*expected e.g. full")
+    config["variants"].pop()
+    config["sample"]["variants"][1] = "rank_one"
+    refused(config, "^sample.variants.1: .*'rank_one' is unknown")
 
 
 def test_more_directions_than_vllm_serves_are_refused(config):

@@ -13,7 +13,6 @@ import import_checkpoint
 from rankone.artefacts import metadata
 from rankone.errors import UserError
 from rankone.files import sha256
-from rankone.study import runs
 from rankone.weights import import_checkpoint as conversion
 from rankone.weights import import_plan, updates
 from rankone.weights.checkpoints import (
@@ -22,6 +21,7 @@ from rankone.weights.checkpoints import (
     own_weights,
     weight_files,
 )
+from rankone.weights.settings import Model
 from saved import rewrite, save_adapter, save_trained
 from tiny import make_model, make_tokenizer, save_model
 
@@ -33,7 +33,7 @@ def base(tmp_path):
 
 def imported(base, folder):
     """The tensors of the checkpoint that a folder becomes."""
-    model = {"path": str(base)}
+    model = Model(path=str(base))
     output = folder.parent / "step.safetensors"
     import_checkpoint.main("r-seed0", 4, "given", str(folder), str(base), model, output)
     check_match(index(weight_files(base)), index([output]), output)
@@ -115,7 +115,9 @@ def test_a_head_of_its_own_is_another_architecture(base, tmp_path):
 
 def test_a_base_may_be_saved_with_its_tied_head(base, tmp_path):
     rewrite(base, head)
-    found = import_plan.fit(save_trained(tmp_path / "given"), base, {"path": str(base)})
+    found = import_plan.fit(
+        save_trained(tmp_path / "given"), base, Model(path=str(base))
+    )
     assert "lm_head.weight" not in found.names
 
 
@@ -309,24 +311,6 @@ def test_a_hub_source_has_an_owner_a_name_and_a_revision(source, expected):
     assert import_plan.hub_revision(source) == expected
 
 
-def test_the_seed_is_put_into_sources_which_are_sorted():
-    found = runs.checkpoint_sources("here", {"20": "b{seed}", 10: "a"}, 3)
-    assert list(found.items()) == [(10, "a"), (20, "b3")]
-
-
-@pytest.mark.parametrize(
-    ("steps", "sentence"),
-    [
-        ({10: "a", "10": "b"}, "here: '10' is given twice"),
-        ({0: "a"}, "here: 0 is no optimizer step"),
-        ({"last": "a"}, "here: 'last' is no optimizer step"),
-    ],
-)
-def test_steps_that_are_wrong_are_refused(steps, sentence):
-    with pytest.raises(UserError, match=sentence):
-        runs.checkpoint_sources("here", steps, 0)
-
-
 def test_a_download_without_a_network_says_what_to_do(tmp_path):
     import download_checkpoint
 
@@ -338,7 +322,7 @@ def test_a_download_without_a_network_says_what_to_do(tmp_path):
 
 def test_a_base_on_a_hub_may_have_an_adapter_with_a_local_name(base, tmp_path):
     save_adapter(tmp_path / "given", base="/models/Model-1B")
-    hub = {"hub": "org/model-1b"}
+    hub = Model(hub="org/model-1b", revision="main")
     assert import_plan.fit(tmp_path / "given", None, hub).adapter
     shutil.rmtree(tmp_path / "given")
     save_adapter(tmp_path / "given", base="")

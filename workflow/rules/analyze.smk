@@ -4,9 +4,8 @@ In:  metrics, decompositions, item scores and sampled answers of all runs.
 Out: results/tables/*.{tsv,parquet}
 """
 
-BOOTSTRAP = {name: config["analyze"][name] for name in ("seed", "draws")}
-# The recipe of each arm's intervention.
-RECIPES = {name: recipe(arm) for name, arm in config["arms"].items()}
+RECIPES = selection.intervention_recipes(config)
+TABLES = selection.analysis_tables(RUNS)
 
 
 rule analyze:
@@ -14,11 +13,11 @@ rule analyze:
         metrics=collect("results/train/{run}/metrics.tsv", run=TRAINED),
         probes=collect("results/train/{run}/probes.parquet", run=TRAINED),
         updates=collect("results/train/{run}/updates.parquet", run=TRAINED),
-        matrices=examined("results/decompose/{run}/step-{step}.matrices.parquet"),
-        spectra=examined("results/decompose/{run}/step-{step}.spectra.parquet"),
+        matrices=evaluated("results/decompose/{run}/step-{step}.matrices.parquet"),
+        spectra=evaluated("results/decompose/{run}/step-{step}.spectra.parquet"),
         evaluations=[
             "results/evaluate/base/step-0.parquet",
-            *examined("results/evaluate/{run}/step-{step}.parquet"),
+            *PRODUCTS["evaluate"],
         ],
     output:
         **{name: f"results/tables/{name}.tsv" for name in TABLES},
@@ -46,7 +45,7 @@ rule analyze_samples:
         answers=sampled("results/sample/{run}/step-{step}.parquet"),
         kl=sampled("results/sample/{run}/step-{step}.kl.parquet"),
     output:
-        **{name: f"results/tables/{name}.tsv" for name in SAMPLE_TABLES},
+        **{name: f"results/tables/{name}.tsv" for name in selection.SAMPLE_TABLES},
     log:
         "logs/analyze_samples.log",
     localrule: True
@@ -68,7 +67,7 @@ rule analyze_knowledge:
         evaluations=sampled("results/evaluate/{run}/step-{step}.parquet"),
         kl="results/tables/kl.tsv",
     output:
-        **{name: f"results/tables/{name}.tsv" for name in KNOWLEDGE_TABLES},
+        **{name: f"results/tables/{name}.tsv" for name in selection.KNOWLEDGE_TABLES},
     log:
         "logs/analyze_knowledge.log",
     localrule: True

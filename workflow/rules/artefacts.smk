@@ -6,24 +6,14 @@ Out: results/adapters/{run}/step-{step}/{variant}/ (PEFT, vLLM)
 Any variant at any exported step can be asked for by its folder.
 """
 
-ARTEFACT_SETTINGS = {
-    "dtype": config["artefacts"]["dtype"],
-    "model": config["model"],
-    "others": config["others"],
-    "seed": config["evaluate"]["seed"],
-}
+ARTEFACT_SETTINGS = settings.artefact_settings(config)
 # What the study asks for: at the last exported step of every run.
-ARTEFACTS = [
-    f"results/{kind}/{run}/step-{STEPS[run][-1]}/{variant}"
-    for kind in ("adapters", "models")
-    for variant in config["artefacts"][kind]
-    for run in RUNS
-]
+ARTEFACTS = PRODUCTS["write_adapter"] + PRODUCTS["write_merged"]
 
 
 rule write_adapter:
     input:
-        unpack(trained),
+        unpack(step_inputs),
         model="results/prepare/model",
     output:
         directory("results/adapters/{run}/step-{step}/{variant}"),
@@ -48,7 +38,7 @@ rule write_adapter:
 
 rule write_merged:
     input:
-        unpack(trained),
+        unpack(step_inputs),
         model="results/prepare/model",
     output:
         directory("results/models/{run}/step-{step}/{variant}"),

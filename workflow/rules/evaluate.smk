@@ -4,13 +4,20 @@ In:  base model, checkpoint, factors, problems and benchmark items.
 Out: results/evaluate/{run}/step-{step}.parquet, one row per item and variant
 """
 
+# Problem sets and benchmark items that the study's tasks read.
+EVALUATION_DATA = [
+    *collect("results/prepare/problems/{split}.jsonl", split=selection.SPLITS),
+    *collect("results/prepare/benchmarks/{name}.jsonl", name=PACKAGED_BENCHMARKS),
+    *(hub_folder("datasets", b) for b in HUB_BENCHMARKS.values()),
+]
+
 
 rule evaluate:
     input:
-        unpack(trained),
-        **READY,
+        unpack(step_inputs),
+        **BENCHMARK_GATE,
         model="results/prepare/model",
-        data=prepared,
+        data=EVALUATION_DATA,
     output:
         "results/evaluate/{run}/step-{step}.parquet",
     log:
@@ -25,8 +32,8 @@ rule evaluate:
         runtime=minutes("evaluate"),
         gpu=COSTS["evaluate"].gpu,
     params:
-        variants=variants,
-        settings=evaluation_settings(),
+        variants=variants_at(config["variants"]),
+        settings=settings.evaluation_settings(config),
     message:
         "Benchmarking {wildcards.run} at step {wildcards.step}"
     script:

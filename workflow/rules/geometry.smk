@@ -9,13 +9,13 @@ TAILS = ["values", "draws", "paths", "curves"]
 TAIL_TABLES = ["matrices", "paths", "curves"]
 TAIL_FILES = collect(
     "results/tails/{place}.{{name}}.parquet",
-    place=["base/step-0", *ends("{run}/step-{step}")],
+    place=["base/step-0", *final_checkpoints("{run}/step-{step}")],
 )
 
 
 rule tails:
     input:
-        unpack(checkpoint),
+        unpack(trained_weights),
         model="results/prepare/model",
     output:
         **{
@@ -33,7 +33,7 @@ rule tails:
         mem_mb=memory("tails"),
         runtime=minutes("tails"),
     params:
-        settings={n: config["analyze"][n] for n in ("tail_draws", "fit_draws")},
+        settings=settings.spectra_settings(config),
     message:
         "Spectra of {wildcards.run} at step {wildcards.step} beside their nulls"
     script:
@@ -42,7 +42,7 @@ rule tails:
 
 rule anatomy:
     input:
-        unpack(checkpoint),
+        unpack(trained_weights),
         model="results/prepare/model",
     output:
         "results/anatomy/{run}/step-{step}.parquet",
@@ -67,7 +67,7 @@ rule anatomy:
 rule overlap:
     input:
         model="results/prepare/model",
-        checkpoints=ends("results/train/{run}/checkpoints/step-{step}.safetensors"),
+        checkpoints=final_checkpoints(checkpoint("{run}", "{step}")),
     output:
         "results/anatomy/overlap.parquet",
     log:
@@ -79,7 +79,7 @@ rule overlap:
         mem_mb=memory("overlap"),
         runtime=minutes("overlap"),
     params:
-        runs=PLAIN,
+        runs=UNMODIFIED_RUNS,
     message:
         "Overlap of what the runs changed"
     script:
@@ -89,10 +89,10 @@ rule overlap:
 rule analyze_geometry:
     input:
         **{name: [file.format(name=name) for file in TAIL_FILES] for name in TAILS},
-        anatomy=ends("results/anatomy/{run}/step-{step}.parquet"),
+        anatomy=PRODUCTS.get("anatomy", []),
         overlap="results/anatomy/overlap.parquet",
     output:
-        **{name: f"results/tables/{name}.tsv" for name in GEOMETRY_TABLES},
+        **{name: f"results/tables/{name}.tsv" for name in selection.GEOMETRY_TABLES},
         **{name: f"results/tables/tails_{name}.parquet" for name in TAIL_TABLES},
     log:
         "logs/analyze_geometry.log",

@@ -32,7 +32,7 @@ rule import_checkpoint:
         source_files,
         model="results/prepare/model",
     output:
-        passing("results/train/{run}/checkpoints/step-{step}.safetensors"),
+        maybe_temp("results/train/{run}/checkpoints/step-{step}.safetensors"),
     log:
         "logs/import_checkpoint/{run}-step-{step}.log",
     benchmark:

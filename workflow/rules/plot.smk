@@ -31,7 +31,7 @@ if "trajectories" in ANALYSED:
         "alignment_contrast": ("alignment_contrast.tsv", "Updates"),
         "trajectory": ("trajectory_matrices.parquet", "Updates"),
     }
-if any(settings["intervention"] for settings in RUNS.values()):
+if any(run.intervention for run in RUNS.values()):
     FIGURES |= {
         "overfitting": ("overfitting.tsv", "Interventions"),
         "probes": ("probes.tsv", "Interventions"),

@@ -3,6 +3,32 @@
 Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.tsv}
 """
 
+from rankone.data.benchmark import BENCHMARKS
+from rankone.data.source import find_source
+
+# The package file or hub files of the base model; nothing for a local folder.
+MODEL_SOURCE = {}
+if "package" in config["model"]:
+    MODEL_SOURCE["source"] = f"results/prepare/packages/{config['model']['package']}"
+elif "hub" in config["model"]:
+    MODEL_SOURCE["source"] = hub_folder("models", config["model"])
+# Folder or file of each thing that problems are made from.
+PROBLEM_SOURCES = {
+    name: place.get("path") or hub_folder("datasets", place)
+    for name, place in find_source(config["problems"])
+    .inputs(config["problems"])
+    .items()
+}
+# The package files that hold the multiple-choice benchmarks of the study.
+ARCHIVES = {
+    package: f"results/prepare/packages/{package}"
+    for package in sorted({BENCHMARKS[n].package.name for n in PACKAGED_BENCHMARKS})
+}
+# No GPU is asked for before these have been downloaded and loaded once.
+BENCHMARK_GATE = {}
+if HUB_BENCHMARKS:
+    BENCHMARK_GATE["ready"] = ancient("results/prepare/benchmarks.tsv")
+
 
 rule fetch_package:
     output:
@@ -23,7 +49,7 @@ rule fetch_package:
 
 rule prepare_model:
     input:
-        unpack(model_source),
+        **MODEL_SOURCE,
     output:
         folder=directory("results/prepare/model"),
     log:
@@ -46,9 +72,12 @@ rule prepare_model:
 
 rule prepare_problems:
     input:
-        unpack(problem_inputs),
+        **PROBLEM_SOURCES,
     output:
-        **{split: f"results/prepare/problems/{split}.jsonl" for split in SPLITS},
+        **{
+            split: f"results/prepare/problems/{split}.jsonl"
+            for split in selection.SPLITS
+        },
     log:
         "logs/prepare_problems.log",
     priority: 100
@@ -83,11 +112,11 @@ if HUB:
             "../scripts/download.py"
 
 
-if OUTSIDE:
+if HUB_BENCHMARKS:
 
     rule check_benchmarks:
         input:
-            [hub_folder("datasets", benchmark) for benchmark in OUTSIDE.values()],
+            [hub_folder("datasets", benchmark) for benchmark in HUB_BENCHMARKS.values()],
         output:
             "results/prepare/benchmarks.tsv",
         log:
@@ -97,7 +126,7 @@ if OUTSIDE:
         conda:
             "../../envs/evaluate.yaml"
         params:
-            benchmarks=OUTSIDE,
+            benchmarks=HUB_BENCHMARKS,
             folders=config["evaluate"]["task_folders"],
             data="results/prepare",
         message:
@@ -106,14 +135,17 @@ if OUTSIDE:
             "../scripts/check_benchmarks.py"
 
 
-if CHOICE:
+if PACKAGED_BENCHMARKS:
 
     # Before any training: whoever lacks a network shall not learn it hours later.
     rule prepare_benchmarks:
         input:
-            unpack(archives),
+            **ARCHIVES,
         output:
-            **{name: f"results/prepare/benchmarks/{name}.jsonl" for name in CHOICE},
+            **{
+                name: f"results/prepare/benchmarks/{name}.jsonl"
+                for name in PACKAGED_BENCHMARKS
+            },
         log:
             "logs/prepare_benchmarks.log",
         priority: 100

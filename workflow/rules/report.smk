@@ -4,8 +4,6 @@ In:  tables, figures, provenance.
 Out: results/report.html (self-contained), results/headline.txt
 """
 
-TEXTS = [f"workflow/report/{name}.rst" for name in ["workflow", *FIGURES]]
-
 
 rule record:
     input:
@@ -15,7 +13,7 @@ rule record:
         imported=[
             f"results/decompose/{run}/step-{step}.factors.safetensors"
             for run in IMPORTED
-            for step in STEPS[run]
+            for step in RUNS[run].steps
         ],
     output:
         "results/provenance.json",

@@ -8,7 +8,7 @@ Out: results/sample/{run}/step-{step}.parquet, one row an answer
 
 rule sample:
     input:
-        unpack(trained),
+        unpack(step_inputs),
         model="results/prepare/model",
         problems=f"results/prepare/problems/{config['sample']['split']}.jsonl",
     output:
@@ -26,8 +26,8 @@ rule sample:
         runtime=minutes("sample"),
         gpu=COSTS["sample"].gpu,
     params:
-        variants=sampled_variants,
-        settings=sample_settings(),
+        variants=variants_at(config["sample"]["variants"]),
+        settings=settings.sample_settings(config),
     message:
         "Sampling answers of {wildcards.run} at step {wildcards.step}"
     script:

@@ -8,18 +8,27 @@ The trainer's state is in state/{run}, which Snakemake must not manage: it would
 it with the outputs of a failed job.
 """
 
+EXPORTED = selection.exported_steps(RUNS)
+INPUT_SPLITS = selection.train_input_splits(config)
+# What says that nothing is made of a run's exports any more.
+CLEANED_EXPORTS = [
+    f"results/train/{run}/released"
+    for run in TRAINED
+    if config["checkpoints"] == "temp"
+]
+
 
 rule train:
     input:
-        **{split: f"results/prepare/problems/{split}.jsonl" for split in PROBED},
-        **READY,
+        **{split: f"results/prepare/problems/{split}.jsonl" for split in INPUT_SPLITS},
+        **BENCHMARK_GATE,
         model="results/prepare/model",
     output:
         metrics="results/train/{run}/metrics.tsv",
         probes="results/train/{run}/probes.parquet",
         updates="results/train/{run}/updates.parquet",
         directions="results/train/{run}/directions.safetensors",
-        checkpoints=passing(
+        checkpoints=maybe_temp(
             collect(
                 "results/train/{{run}}/checkpoints/step-{step}.safetensors",
                 step=EXPORTED,
@@ -40,10 +49,12 @@ rule train:
         gpu=COSTS["train"].gpu,
         nodes=config["launch"]["nodes"],
     params:
-        settings=training_settings,
+        settings=lambda wildcards: settings.training_settings(
+            config, RUNS[wildcards.run]
+        ),
         state="state/{run}",
         steps=EXPORTED,
-        splits=PROBED,
+        splits=INPUT_SPLITS,
     message:
         "Training {wildcards.run}"
     script:
@@ -51,13 +62,13 @@ rule train:
 
 
 # The state holds the exported bytes, too, so that a start after a partial one finds them.
-rule release:
+rule cleanup_exports:
     input:
-        made_from,
+        lambda wildcards: selection.products_of(wildcards.run, PRODUCTS),
     output:
         touch("results/train/{run}/released"),
     log:
-        "logs/release/{run}.log",
+        "logs/cleanup_exports/{run}.log",
     wildcard_constraints:
         run=only(TRAINED),
     localrule: True
@@ -66,6 +77,6 @@ rule release:
     params:
         exports="state/{run}/exports",
     message:
-        "Releasing the exported weights of {wildcards.run}"
+        "Deleting the exported weights of {wildcards.run}"
     shell:
         "rm -rf {params.exports} 2> {log}"

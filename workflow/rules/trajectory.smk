@@ -8,12 +8,7 @@ Out: results/trajectory/{run}.parquet (one row per matrix and statistic),
      results/tables/{alignment_pairs, trajectory_matrices}.parquet
 """
 
-# With `reference: last` updates start anew at each substitution: no trajectory.
-FOLLOWED = [
-    run
-    for run, settings in RUNS.items()
-    if (settings["intervention"] or {}).get("reference") != "last"
-]
+FOLLOWED = selection.followed_runs(RUNS)
 # Training measures directions at more steps than are exported.
 MEASURED = [run for run in FOLLOWED if run in TRAINED]
 
@@ -21,7 +16,9 @@ MEASURED = [run for run in FOLLOWED if run in TRAINED]
 rule trajectory:
     input:
         model="results/prepare/model",
-        checkpoints=checkpoints,
+        checkpoints=lambda wildcards: [
+            checkpoint(wildcards.run, step) for step in RUNS[wildcards.run].steps
+        ],
     output:
         matrices="results/trajectory/{run}.parquet",
         grams="results/trajectory/{run}.gram.parquet",
@@ -37,7 +34,7 @@ rule trajectory:
         mem_mb=memory("trajectory"),
         runtime=minutes("trajectory"),
     params:
-        steps=lookup("{run}", within=STEPS),
+        steps=lambda wildcards: RUNS[wildcards.run].steps,
         draws=config["analyze"]["null_draws"],
         seed=config["analyze"]["seed"],
     message:
@@ -49,16 +46,16 @@ rule trajectory:
 rule analyze_alignment:
     input:
         directions=collect("results/train/{run}/directions.safetensors", run=MEASURED),
-        matrices=collect("results/trajectory/{run}.parquet", run=FOLLOWED),
+        matrices=PRODUCTS.get("trajectory", []),
         grams=collect("results/trajectory/{run}.gram.parquet", run=FOLLOWED),
         shuffled=collect("results/trajectory/{run}.shuffled.parquet", run=FOLLOWED),
         factors=[
             f"results/decompose/{run}/step-{step}.factors.safetensors"
-            for run in PLAIN
-            for step in STEPS[run]
+            for run in UNMODIFIED_RUNS
+            for step in RUNS[run].steps
         ],
     output:
-        **{name: f"results/tables/{name}.tsv" for name in ALIGNMENT_TABLES},
+        **{name: f"results/tables/{name}.tsv" for name in selection.ALIGNMENT_TABLES},
         alignment_pairs="results/tables/alignment_pairs.parquet",
         trajectory_matrices="results/tables/trajectory_matrices.parquet",
     log:
@@ -76,7 +73,7 @@ rule analyze_alignment:
         null_draws=config["analyze"]["null_draws"],
         runs=FOLLOWED,
         measured=MEASURED,
-        decomposed={run: STEPS[run] for run in PLAIN},
+        decomposed={run: RUNS[run].steps for run in UNMODIFIED_RUNS},
         arms=list(config["arms"]),
     message:
         "Comparing the directions of all updates"

@@ -10,6 +10,7 @@ from rankone.weights import import_plan
 from rankone.weights.checkpoints import index, weight_files, weights_hash
 from rankone.weights.import_checkpoint import convert
 from rankone.weights.model_files import read_json
+from rankone.weights.settings import Model
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -23,14 +24,14 @@ def main(
     source: str,
     folder: str,
     model_folder: str,
-    settings: dict,
+    model: Model,
     output: str,
 ) -> None:
     """Convert the weights in `folder`, or refuse them.
 
-    `source` is what the config names; `settings` is the config's `model`.
+    `source` is what the config names; `model_folder` has the base `model`.
     """
-    plan = import_plan.fit(Path(folder), Path(model_folder), settings)
+    plan = import_plan.fit(Path(folder), Path(model_folder), model)
     origin = {"run": run, "step": step, "base": weights_hash(model_folder)}
     origin |= {"source": source}
     origin |= read_json(Path(folder) / import_plan.RECORD)
@@ -45,6 +46,7 @@ if __name__ == "__main__":
         main(
             *(snakemake.wildcards.run, int(snakemake.wildcards.step)),
             *(snakemake.params.source, snakemake.params.folder),
-            *(snakemake.input.model, snakemake.params.settings),
+            snakemake.input.model,
+            Model.model_validate(snakemake.params.settings),
             snakemake.output[0],
         )

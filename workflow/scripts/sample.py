@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from rankone.files import read_jsonl, replacing
 from rankone.inference import sampled_answers
+from rankone.inference.settings import SampleSettings
 from rankone.runtime.device import own_gpus, set_up
 from rankone.runtime.job import job, time_left
 from rankone.variants.in_place import chosen, open_step_weights, substituted
@@ -29,25 +30,24 @@ def main(
     problems: str,
     checkpoint: str | None,
     factors: str | None,
-    settings: dict,
+    settings: SampleSettings,
     outputs: dict[str, str],
 ) -> None:
     """Write `answers`, one row a sample, and `kl`, one row per answer of the base.
 
-    `settings` has the keys of `sample:`, `dtype`, `others`, `seed` and
-    `trust_remote_code`. The variant `base` is the model as it is.
+    The variant `base` is the model as it is.
     """
-    trust, seed = settings["trust_remote_code"], settings["seed"]
+    trust, seed = settings.trust_remote_code, settings.seed
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
     models = [load_model(model_folder, trust=trust) for _ in ("base", "variant")]
-    rows = read_jsonl(problems)[: settings["problems"]]
+    rows = read_jsonl(problems)[: settings.problems]
     for model in models:
         sampled_answers.prepare(model, tokenizer, rows[0]["stop"])
     reference = sampled_answers.of_base(models[0], tokenizer, rows, settings, seed)
     tables, begun = {name: [] for name in outputs}, time.monotonic()
     files = open_step_weights(weight_files(model_folder), checkpoint, factors)
     for done, (name, recipe) in enumerate(chosen(names, files[0]).items(), start=1):
-        with substituted(models[1], recipe, files, settings["others"], seed):
+        with substituted(models[1], recipe, files, settings.others, seed):
             found = sampled_answers.measure(
                 *(models, tokenizer, rows, reference, settings),
                 (seed, f"{run}:{name}"),
@@ -75,5 +75,6 @@ if __name__ == "__main__":
             snakemake.input.problems,
             snakemake.input.get("checkpoint"),
             snakemake.input.get("factors"),
-            *(snakemake.params.settings, dict(snakemake.output.items())),
+            SampleSettings.model_validate(snakemake.params.settings),
+            dict(snakemake.output.items()),
         )

@@ -6,13 +6,14 @@ its `verifier` (see rankone.data.verifier), and the texts that `stop` a completi
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from rankone.data.settings import Problems
 from rankone.data.verifier import VERIFIERS
 from rankone.errors import UserError
 from rankone.registry import Registry
+from rankone.settings import read_section
 
-# The settings of every source; `sizes` says how many problems each split has.
-COMMON = ("source", "seed", "sizes")
 MADE = ("train", "held_out", "shifted")  # train_probe is the first part of train
 COLUMNS = {"id", "prompt", "answer", "verifier", "stop"}
 
@@ -28,9 +29,9 @@ def no_inputs(settings: dict) -> dict[str, dict]:
 
 @dataclass(frozen=True)
 class ProblemSource:
-    """One way to get problems; `settings` is the config's `problems:` mapping.
+    """One way to get problems; its functions get the config's `problems:` mapping.
 
-    It may have the keys `required` and `optional`, beside COMMON. `check(settings)`
+    `settings` is the model of that section, with keys of its own. `check(settings)`
     raises UserError for problems that cannot be made; it runs at every start, so it is
     quick and imports nothing heavy. `inputs(settings)` names what problems are made
     from: `{name: {"path": file or folder}}`, or `hub` and `revision` of a data set.
@@ -41,11 +42,10 @@ class ProblemSource:
 
     name: str
     description: str
-    required: tuple[str, ...]
+    settings: type[Problems]
     make_splits: Callable[[dict, dict[str, str]], dict[str, list[dict]]]
     stop: Callable[[dict], list[str]]
     prompt_tokens: int
-    optional: tuple[str, ...] = ()
     check: Callable[[dict], None] = check_nothing
     inputs: Callable[[dict], dict[str, dict]] = no_inputs
     order: int = 1000
@@ -59,11 +59,11 @@ def find_source(settings: dict) -> ProblemSource:
 
     UserError where that is none, or not one.
     """
-    if name := settings.get("source"):
-        return SOURCES[name]
-    fitting = [s for s in SOURCES.values() if settings.keys() & set(s.required)]
+    if "source" in settings:
+        return SOURCES[settings["source"]]
+    fitting = [s for s in SOURCES.values() if settings.keys() & set(own_keys(s))]
     if len(fitting) != 1:
-        known = [f"{', '.join(s.required)} ({s.name})" for s in SOURCES.values()]
+        known = [f"{', '.join(own_keys(s))} ({s.name})" for s in SOURCES.values()]
         raise UserError(
             f"problems: the keys are of {len(fitting)} sources, expected one; give "
             f"`source`, or the keys of one: {'; '.join(known)}."
@@ -71,24 +71,24 @@ def find_source(settings: dict) -> ProblemSource:
     return fitting[0]
 
 
+def own_keys(source: ProblemSource) -> list[str]:
+    """The keys that a source needs, beside those of all."""
+    keys = source.settings.keys()
+    return [k for k in keys if k not in Problems.keys() and keys[k].is_required()]
+
+
+def read_problems(given: Any) -> Any:
+    """The `problems:` section as its source has it; UserError for a mistake."""
+    if not isinstance(given, dict):
+        return given
+    return read_section(find_source(given).settings, given, "problems")
+
+
 def check_problems(settings: dict) -> None:
     """Raise UserError for problem sets that cannot be made as written."""
-    source = find_source(settings)
-    if missing := [key for key in source.required if key not in settings]:
-        raise UserError(
-            f"problems.{missing[0]} is missing; the source {source.name} needs it."
-        )
-    own = (*COMMON, *source.required, *source.optional)
-    # The config has the defaults of every source.
-    idle = {key for other in SOURCES.values() for key in other.optional}
-    if unknown := [key for key in settings if key not in idle.union(own)]:
-        raise UserError(
-            f"problems.{unknown[0]} is no setting of the source {source.name}; it has "
-            f"{', '.join(own)}."
-        )
     if settings["sizes"]["train_probe"] > settings["sizes"]["train"]:
         raise UserError("problems: sizes.train_probe is larger than sizes.train.")
-    source.check(settings)
+    find_source(settings).check(settings)
 
 
 def problem_sets(settings: dict, inputs: dict[str, str]) -> dict[str, list[dict]]:

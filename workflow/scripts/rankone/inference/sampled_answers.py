@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rankone.data.verifier import correct
 from rankone.inference import prefix_sharing
 from rankone.inference.generation import generate, stop_at
+from rankone.inference.settings import SampleSettings
 from rankone.runtime.device import autocast, device
 from rankone.seeding import random_generator
 
@@ -44,19 +45,19 @@ def draw(
     tokenizer: PreTrainedTokenizerBase,
     problems: Sequence[dict],
     samples: int,
-    settings: dict,
+    settings: SampleSettings,
     seed: tuple[int, str],
 ) -> list[Answer]:
     """So many answers to every problem, one problem after another.
 
-    `settings` has `temperature`, `top_p`, `tokens` (the most of an answer) and
-    `batch_size`; a number and a name are the `seed`.
+    A number and a name are the `seed`.
     """
     texts = [row["prompt"] for row in problems for _ in range(samples)]
     found = generate(
-        *(model, tokenizer, texts, [False] * len(texts), settings),
-        tokens=settings["tokens"],
-        size=settings["batch_size"],
+        *(model, tokenizer, texts, [False] * len(texts)),
+        {"temperature": settings.temperature, "top_p": settings.top_p},
+        tokens=settings.tokens,
+        size=settings.batch_size,
         seed=random_generator(*seed).initial_seed(),
     )
     prompts = {text: tuple(tokenizer(text)["input_ids"]) for text in set(texts)}
@@ -67,17 +68,17 @@ def of_base(
     base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     problems: Sequence[dict],
-    settings: dict,
+    settings: SampleSettings,
     seed: int,
 ) -> list[Answer]:
     """The base's answers for the KL, from its own distribution whatever the settings.
 
     They are the same in every job that has these problems, settings and seed.
     """
-    with autocast(settings["dtype"]):
+    with autocast(settings.dtype):
         return draw(
-            *(base, tokenizer, problems, settings["kl_samples"]),
-            *(settings | PLAIN, (seed, "base:kl")),
+            *(base, tokenizer, problems, settings.kl_samples),
+            *(settings.model_copy(update=PLAIN), (seed, "base:kl")),
         )
 
 
@@ -86,18 +87,18 @@ def measure(
     tokenizer: PreTrainedTokenizerBase,
     problems: Sequence[dict],
     reference: Sequence[Answer],
-    settings: dict,
+    settings: SampleSettings,
     seed: tuple[int, str],
 ) -> dict[str, pd.DataFrame]:
     """`answers` of a variant, one row each, and `kl`, one row per answer of the base.
 
     `models` are the base and the variant, `reference` the base's answers. The variant
-    answers in `settings["dtype"]`, in which both give their log-probabilities; KL is in
+    answers in `settings.dtype`, in which both give their log-probabilities; KL is in
     float32, where it is not lost in rounding.
     """
     base, model = models
-    with autocast(settings["dtype"]):
-        drawn = draw(model, tokenizer, problems, settings["samples"], settings, seed)
+    with autocast(settings.dtype):
+        drawn = draw(model, tokenizer, problems, settings.samples, settings, seed)
         logp, base_logp = (log_probabilities(m, drawn) for m in (model, base))
     kl = forward_kl(base, model, reference)
     return {

@@ -38,9 +38,9 @@ def disk_needed(config: dict) -> tuple[int, int]:
     """
     model = parameters(config["model"]) * FLOAT32_BYTES
     runs = expand(config).values()
-    found = [r["sources"] or dict.fromkeys(r["steps"]) for r in runs]
+    found = [run.sources or dict.fromkeys(run.steps) for run in runs]
     sizes = [sum(checkpoint_bytes(s, model) for s in each.values()) for each in found]
-    state = STATE_COPIES * any(run["sources"] is None for run in runs)
+    state = STATE_COPIES * any(run.trained for run in runs)
     # A download is there beside what it is converted to.
     state += any(
         source and import_plan.hub_revision(source)

@@ -1,8 +1,28 @@
 """Runs of a study: every arm, that is one method, once for each of its seeds."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rankone.errors import UserError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trajectory: of an arm, with a seed, exported or imported at `steps`.
+
+    `intervention` is None without one. `sources` are what is imported, by step; None
+    for a run that is trained here.
+    """
+
+    arm: str
+    seed: int
+    steps: list[int]
+    intervention: dict | None = None
+    sources: dict[int, str] | None = None
+
+    @property
+    def trained(self) -> bool:
+        return self.sources is None
 
 
 def checkpoint_sources(
@@ -22,26 +42,21 @@ def checkpoint_sources(
     return dict(sorted(found.items()))
 
 
-def expand(config: dict) -> dict[str, dict]:
-    """The runs by name, `ARM-seedN`, in the order of the config.
-
-    Each has its `arm`, its `seed`, its `intervention` (None without one), its `steps`,
-    ascending, and its `sources`: what is imported by step, None for a run that is
-    trained here.
-    """
+def expand(config: dict) -> dict[str, Run]:
+    """The runs by name, `ARM-seedN`, in the order of the config; steps ascend."""
     trained = sorted(config.get("schedule", {}).get("export_steps", ()))
     runs = {}
     for arm, settings in config["arms"].items():
         for seed in settings.get("seeds", [0]):
-            found = None
+            sources = None
             if "import" in settings:
                 where = f"arms.{arm}.import.steps"
-                found = checkpoint_sources(where, settings["import"]["steps"], seed)
-            runs[f"{arm}-seed{seed}"] = {
-                "arm": arm,
-                "seed": seed,
-                "intervention": settings.get("intervention"),
-                "steps": trained if found is None else list(found),
-                "sources": found,
-            }
+                sources = checkpoint_sources(where, settings["import"]["steps"], seed)
+            runs[f"{arm}-seed{seed}"] = Run(
+                arm=arm,
+                seed=seed,
+                steps=trained if sources is None else list(sources),
+                intervention=settings.get("intervention"),
+                sources=sources,
+            )
     return runs

@@ -1,4 +1,4 @@
-"""What a config must satisfy beyond its schema; quick enough for every start."""
+"""What a config must satisfy beyond types and keys; quick enough for every start."""
 
 import ast
 import difflib
@@ -16,6 +16,7 @@ from rankone.variants import grammar
 from rankone.weights import import_plan
 from rankone.weights.import_plan import NOT_LOW_RANK
 from rankone.weights.model_files import check_model_folder
+from rankone.weights.settings import Model
 
 # Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
 OWN_ARGUMENTS = {
@@ -143,6 +144,13 @@ def check_benchmarks(benchmarks: dict[str, dict], folders: list[str]) -> None:
         )
 
 
+def check_variants(where: str, names: list[str]) -> None:
+    """Raise UserError for a name that is not in the grammar."""
+    for number, name in enumerate(names):
+        with explained(f"{where}.{number}"):
+            grammar.parse(name)
+
+
 # Arguments of lm-eval's vLLM model that Rankone sets itself.
 OWN_ENGINE = {
     *("pretrained", "dtype", "seed", "trust_remote_code", "batch_size", "max_loras"),
@@ -255,20 +263,21 @@ def check_imports(config: dict) -> None:
 
     As far as headers and JSON files of local folders tell; import jobs check the rest.
     """
-    base = config["model"].get("path")
+    model = Model.model_validate(config["model"])
+    base = model.path and Path(model.path)
     named: dict[tuple[str, str], str] = {}
-    for run, settings in expand(config).items():
-        for step, source in (settings["sources"] or {}).items():
-            where = f"arms.{settings['arm']}.import, step {step}"
-            if other := named.get((settings["arm"], source)):
+    for name, run in expand(config).items():
+        for step, source in (run.sources or {}).items():
+            where = f"arms.{run.arm}.import, step {step}"
+            if other := named.get((run.arm, source)):
                 raise UserError(
-                    f"{where} of {run}: {source} is given for {other}, too; name each "
+                    f"{where} of {name}: {source} is given for {other}, too; name each "
                     "checkpoint once ({seed} stands for the seed)."
                 )
-            named[settings["arm"], source] = f"step {step} of {run}"
+            named[run.arm, source] = f"step {step} of {name}"
             if not import_plan.hub_revision(source):
                 with explained(where):
-                    import_plan.fit(Path(source), base and Path(base), config["model"])
+                    import_plan.fit(Path(source), base, model)
 
 
 @contextmanager
@@ -297,8 +306,8 @@ def check(config: dict) -> None:
     check_launch(config["launch"])
     check_batch(config["grpo"], config["launch"]["processes"])
     check_benchmarks(config["benchmarks"], config["evaluate"]["task_folders"])
-    for name in (*config["variants"], *config["sample"]["variants"]):
-        grammar.parse(name)
+    check_variants("variants", config["variants"])
+    check_variants("sample.variants", config["sample"]["variants"])
     check_backend(config["evaluate"], config["variants"], config["others"])
     check_artefacts(config["artefacts"], config["others"])
     check_problems(config["problems"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rankone.errors import UserError
 from rankone.weights.model_files import read_json, safetensors_header, weight_files
+from rankone.weights.settings import Model
 
 HUB = re.compile(r"(\w[\w.-]*/[\w.-]+)@([\w./-]+)")
 DTYPES = ("F64", "F32", "F16", "BF16")
@@ -183,7 +184,7 @@ def check_factors(
         )
 
 
-def check_adapter(folder: Path, config: dict, model: dict) -> None:
+def check_adapter(folder: Path, config: dict, model: Model) -> None:
     """UserError for an adapter that is not plain LoRA, or of another base."""
     parts = [k for k in NOT_LOW_RANK | {"fan_in_fan_out"} if config.get(k)]
     parts = [key for key in parts if config[key] != "none"]
@@ -196,12 +197,12 @@ def check_adapter(folder: Path, config: dict, model: dict) -> None:
             f"{folder}: {parts[0]} = {config.get(parts[0])!r} in adapter_config.json "
             "is more than plain LoRA factors; merge the adapter into a whole model."
         )
-    own = next(model[key] for key in ("hub", "path", "package") if key in model)
     base = config.get("base_model_name_or_path")
-    if base and Path(base).name.lower() != Path(own).name.lower():
+    if base and Path(base).name.lower() != Path(model.origin).name.lower():
         raise UserError(
-            f"{folder} is an adapter of {base}, but the study's model is {own}. If "
-            "they are the same, say so in a copy of adapter_config.json."
+            f"{folder} is an adapter of {base}, but the study's model is "
+            f"{model.origin}. If they are the same, say so in a copy of "
+            "adapter_config.json."
         )
 
 
@@ -249,11 +250,10 @@ def plan(folder: Path, base: Shapes | None = None) -> ImportPlan:
     return whole_plan(folder, base)
 
 
-def fit(folder: Path, base: Path | None, model: dict) -> ImportPlan:
+def fit(folder: Path, base: Path | None, model: Model) -> ImportPlan:
     """The plan of a folder that fits the base; UserError with why it does not.
 
-    `base` is the base's folder, None where it is not there yet; `model` is the config's
-    `model:` mapping.
+    `base` is the folder of the base `model`, None where it is not there yet.
     """
     found = plan(folder, None if base is None else base_shapes(base))
     if found.adapter:

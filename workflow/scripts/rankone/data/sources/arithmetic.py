@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rankone.data.settings import ArithmeticProblems
 from rankone.data.source import SOURCES, ProblemSource
 from rankone.errors import UserError
 
@@ -148,8 +149,7 @@ SOURCES.add(
     ProblemSource(
         name="arithmetic",
         description="Sums, differences and products of given numbers of digits.",
-        required=("mixture", "shifted_mixture"),
-        optional=("shots",),
+        settings=ArithmeticProblems,
         check=check,
         make_splits=lambda settings, inputs: make_splits(settings),
         stop=lambda settings: [STOP],

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rankone.data.settings import DatasetProblems
 from rankone.data.source import SOURCES, ProblemSource
 from rankone.data.verifier import correct
 from rankone.errors import UserError
@@ -129,8 +130,7 @@ SOURCES.add(
     ProblemSource(
         name="dataset",
         description="Rows of datasets with an answer in LaTeX.",
-        required=("datasets", "template"),
-        optional=("stop", "longest"),
+        settings=DatasetProblems,
         check=check,
         inputs=lambda settings: settings["datasets"],
         make_splits=make_splits,
