@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".tsv", ".parquet")
-# What a study may have beyond its scores, and what is drawn of the claims' calibration.
-NEEDS = ("training", "interventions", "samples", "geometry", "trajectories")
-CALIBRATION = "calibration"
+# What a study has, or may have: every one has scores. The last one is of the claims.
+NEEDS = (
+    *("scores", "training", "interventions", "samples", "geometry", "trajectories"),
+    "calibration",
+)
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class StudyFigure:
 
     `tables` are file names, in the order of the arguments of `function`; `caption` is
     reStructuredText; `category` groups figures in Snakemake's report. It is drawn where
-    the study has what it `needs` (one of `NEEDS`; empty: always). Unless it shows
-    `all_arms`, its tables hold the base and the first arm. `sample_sizes` says whether
-    the page gives the numbers of runs and benchmark items under it.
+    the study has what it `needs` (one of `NEEDS`). Unless it shows `all_arms`, its
+    tables hold the base and the first arm. `sample_sizes` says whether the page gives
+    the numbers of runs and benchmark items under it.
     """
 
     name: str
@@ -61,7 +63,7 @@ def figure(
     tables: Sequence[str],
     caption: str,
     category: str,
-    needs: str = "",
+    needs: str = "scores",
     all_arms: bool = False,
     sample_sizes: bool = False,
     order: float = 1000,
@@ -99,15 +101,15 @@ def check(name: str, tables: Sequence[str], needs: str) -> None:
                 f"The figure {name!r} is drawn from {table!r}; expected a list of "
                 "tables such as scores.tsv or spectra.parquet."
             )
-    if needs not in ("", CALIBRATION, *NEEDS):
+    if needs not in NEEDS:
         raise UserError(
             f"The figure {name!r} needs {needs!r}; expected one of {', '.join(NEEDS)}."
         )
 
 
 def figures_of(parts: Collection[str]) -> list[StudyFigure]:
-    """The figures of a study with these of `NEEDS`, in the order of the page."""
-    return [entry for entry in FIGURES.values() if entry.needs in ("", *parts)]
+    """The figures that need one of these parts, in the order of the page."""
+    return [entry for entry in FIGURES.load().values() if entry.needs in parts]
 
 
 def draw(name: str, *tables: pd.DataFrame) -> Figure:

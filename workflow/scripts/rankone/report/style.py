@@ -275,8 +275,8 @@ def forest_row(
 def beside(axes: Axes, position: float, text: str, **options) -> None:
     """Small text at the right of a row of a forest plot."""
     options = {"va": "center", "fontsize": 7} | options
-    place = (1.01, position), ("axes fraction", "data")
-    axes.annotate(text, place[0], xycoords=place[1], **options)
+    place = {"xy": (1.01, position), "xycoords": ("axes fraction", "data")}
+    axes.annotate(text, **place, **options)
 
 
 def interval(axes: Axes, row: pd.Series, value: str, position: float) -> None:

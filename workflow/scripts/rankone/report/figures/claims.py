@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rankone.report.figure import CALIBRATION, figure
+from rankone.report.figure import figure
 from rankone.report.style import (
     COLOURS,
     DASHED,
@@ -107,7 +107,7 @@ def claim_row(axes: Axes, row: pd.Series, position: int) -> None:
 @figure(
     tables=["calibration.tsv"],
     category="Claims",
-    needs=CALIBRATION,
+    needs="calibration",
     all_arms=True,
     caption="""
     Share of false verdicts on every claim, with its interval, one line per kind of
@@ -140,7 +140,7 @@ def calibration(table: pd.DataFrame) -> Figure:
 @figure(
     tables=["calibration.tsv"],
     category="Claims",
-    needs=CALIBRATION,
+    needs="calibration",
     all_arms=True,
     caption="""
     Share of simulated studies that support a claim, with its interval, against the
