@@ -104,7 +104,7 @@ def rule_scripts() -> list[tuple[str, str]]:
 
 
 def registered(folder: str) -> set[str]:
-    """The modules that a registry imports from a folder such as rankone.report.figures."""
+    """The modules that a registry imports from its folder: rankone.report.figures."""
     files = (SCRIPTS / folder.replace(".", "/")).glob("*.py")
     return {f"{folder}.{file.stem}" for file in files if file.stem != "__init__"}
 

@@ -1,4 +1,4 @@
-"""Figures of the claims: spectra beside nulls, verdicts, and their calibration."""
+"""Figures of the claims: their verdicts, and how these were calibrated."""
 
 from __future__ import annotations
 
