@@ -13,7 +13,7 @@ from rankone.analysis.reward_overfitting import (
     substitution_table,
 )
 from rankone.linalg.svd import leading
-from rankone.report.figures.registry import draw
+from rankone.report.figure import draw
 from rankone.statistics.decision_rules import CONTRADICTED, NULL_COMPATIBLE, SUPPORTED
 from rankone.tables_io import with_arms
 from rankone.training.measurement import gather_updates

@@ -103,10 +103,21 @@ def rule_scripts() -> list[tuple[str, str]]:
     ]
 
 
+def registered(folder: str) -> set[str]:
+    """The modules that a registry imports from its folder: rankone.report.figures."""
+    files = (SCRIPTS / folder.replace(".", "/")).glob("*.py")
+    return {f"{folder}.{file.stem}" for file in files if file.stem != "__init__"}
+
+
 def imports(file) -> set[str]:
-    """Top-level modules imported anywhere in a file, and rankone's own as paths."""
+    """Top-level modules imported anywhere in a file, and rankone's own as paths.
+
+    Those in the folder of a registry are imported by `Registry(..., folder)`.
+    """
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
+            found |= registered(node.args[1].value)
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

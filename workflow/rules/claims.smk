@@ -48,25 +48,3 @@ rule calibrate:
         "Calibrating the verdicts on made-up studies"
     script:
         "../scripts/calibrate.py"
-
-
-rule plot_calibration:
-    input:
-        tables=["results/calibration.tsv"],
-    output:
-        "results/figures/{figure}.png",
-    log:
-        "logs/plot/{figure}.log",
-    wildcard_constraints:
-        figure="calibration|power",
-    localrule: True
-    conda:
-        "../../envs/report.yaml"
-    resources:
-        mem_mb=2000,
-    params:
-        figure="{figure}",
-    message:
-        "Drawing {wildcards.figure}"
-    script:
-        "../scripts/plot.py"

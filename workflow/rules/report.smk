@@ -35,12 +35,10 @@ rule report:
         **{name: f"results/tables/{name}.tsv" for name in [*TABLES, *CLAIM_TABLES]},
         spectra="results/tables/spectra.parquet",
         claims="results/claims.tsv",
-        figures=collect("results/figures/{figure}.svg", figure=FIGURES),
+        figures=[f"results/figures/{figure.name}.svg" for figure in FIGURES],
         provenance="results/provenance.json",
         template=workflow.source_path("../report/report.html.j2"),
-        texts=[
-            workflow.source_path(f"../report/{n}.rst") for n in ["workflow", *FIGURES]
-        ],
+        overview=workflow.source_path("../report/workflow.rst"),
     output:
         page=report(
             "results/report.html",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankone.report.figures.registry import draw
+from rankone.report.figure import draw
 from rankone.report.style import save
 from rankone.runtime.job import job
 from rankone.tables_io import read_table

@@ -26,8 +26,8 @@ def main(
 ) -> None:
     """Write `page` (HTML) and `headline_path` (plain text).
 
-    `figures` are SVG files in the order of the page; `text_dir` holds the template,
-    the overview and the captions; `runs` are those trained here and those imported.
+    `figures` are SVG files in the order of the page; `text_dir` holds the template and
+    the overview; `runs` are those trained here and those imported.
     """
     origin = read_provenance(provenance)
     texts = {

@@ -22,3 +22,5 @@ ALL_RUNS = "all"
 MEAN = "mean"
 GAIN_DOMAIN = "mathematics"
 TRAIN_PROBE = "problems_train_probe"
+# When a step is measured: once, or before and after the substitution there.
+MOMENT_ORDER = {"before": 0, "step": 0, "after": 1}

@@ -43,9 +43,12 @@ class Registry(Mapping[str, T]):
         self.entries: dict[str, T] = {}
         self.modules: dict[str, str] = {}  # names of the modules that registered them
 
-    def add(self, entry: T) -> T:
-        """Register an entry; UserError for a name that another file has registered."""
-        module = sys._getframe(1).f_globals["__name__"]
+    def add(self, entry: T, module: str = "") -> T:
+        """Register an entry; UserError for a name that another file has registered.
+
+        `module` is the name of that file's module; the caller's by default.
+        """
+        module = module or sys._getframe(1).f_globals["__name__"]
         if self.modules.setdefault(entry.name, module) != module:
             raise UserError(
                 f"{self.what} {entry.name!r} is registered twice, by "

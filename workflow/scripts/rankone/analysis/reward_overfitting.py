@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rankone.names import ALL_RUNS, arm_of
+from rankone.names import ALL_RUNS, MOMENT_ORDER, arm_of
 from rankone.statistics.decision_rules import ControlContrast, with_controls
 from rankone.statistics.intervals import (
     DRAWS,
@@ -324,7 +324,7 @@ def substitution_table(updates: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataF
             row[name] = root_sum(cell[name])
         rows.append(row)
     table = pd.DataFrame(rows, columns=SUBSTITUTION_COLUMNS)
-    order = table["moment"].map({"before": 0, "step": 0, "after": 1})
+    order = table["moment"].map(MOMENT_ORDER)
     table = table.assign(order=order).sort_values(["run", "step", "order"])
     table = table.drop(columns="order").reset_index(drop=True)
     before = table.groupby("run")["norm"].shift()

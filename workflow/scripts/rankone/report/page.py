@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from rankone.errors import UserError
 from rankone.names import ALL_RUNS, BASE
+from rankone.report.figure import FIGURES
 from rankone.report.sentences import (
-    NO_ITEMS,
     Runs,
     arm_table,
     benchmark_table,
@@ -28,41 +28,9 @@ from rankone.report.sentences import (
     sample_sizes,
     sentences,
 )
+from rankone.report.tables import DESCRIPTIONS
 from rankone.statistics.intervals import DRAWS, LEVEL
 
-DESCRIPTIONS = {
-    "training": "metrics of every training step, and accuracies of exported steps",
-    "scores": "accuracy per run, step, variant and benchmark",
-    "differences": "accuracy minus the base's, paired by item",
-    "recovery": "share of the full update's gain that a variant keeps",
-    "matrices": "norms and rank measures of every weight matrix's update",
-    "spectra": "all singular values of every update",
-    "alignment": "cosines of first singular vectors between steps, layers and seeds",
-    "alignment_contrast": "how much more left than right singular vectors align",
-    "alignment_pairs": "every pair of first singular vectors beside its null",
-    "subspaces": "overlap of the leading subspaces of updates between steps",
-    "tails": "statistics of spectra over layers, beside each null",
-    "tails_matrices": "the same for every weight matrix",
-    "tails_paths": "Hill's exponents against the share of values they are taken from",
-    "tails_curves": "spectra of the middle layer and of draws of their nulls",
-    "fits": "power-law fits of every spectrum, with the alternatives",
-    "anatomy": "sparsity, stripes, masks and the base's spectrum, beside each null",
-    "overlap": "whether two seeds changed the same entries",
-    "trajectory": "linearity and drift of the updates over time, beside random walks",
-    "trajectory_matrices": "the same for every weight matrix",
-    "probes": "rewards on fixed problems during training",
-    "overfitting": "implicit reward overfitting of each arm, with its verdict",
-    "substitutions": "norms and directions of the updates during training",
-    "pass_at_k": "share of problems solved in k samples, for k = 1, 2, 4, ...",
-    "pass_null": "pass@k beside what an unchanged model would have",
-    "efficiency": "where pass@k of the base overtakes a variant's, and the gap",
-    "solvable": "problems that the base, a variant, both or neither solve",
-    "perplexity": "how likely the base finds a variant's answers",
-    "kl": "divergence of a variant's answers from the base's",
-    "retention": "scores kept, damaged or improved against the base, with margins",
-    "forgetting": "loss of knowledge against KL, of each variant",
-    "forgetting_curve": "the curve through them, with its band",
-}
 CAPTION_SETTINGS = {
     "file_insertion_enabled": False,
     "raw_enabled": False,
@@ -71,27 +39,24 @@ CAPTION_SETTINGS = {
 }
 
 
-def restructured(path: str | Path) -> Markup:
-    """A reStructuredText file as an HTML fragment."""
-    text = Path(path).read_text(encoding="utf-8")
+def restructured(text: str) -> Markup:
+    """reStructuredText as an HTML fragment."""
     parts = publish_parts(text, writer="html5", settings_overrides=CAPTION_SETTINGS)
     return Markup(parts["body"])
 
 
-def figure_entry(
-    svg: str | Path, captions: str | Path, sizes: str
-) -> dict[str, object]:
+def figure_block(svg: str | Path, sizes: str) -> dict[str, object]:
     """A figure as a data URI (SVG ids stay apart) with caption, sizes and alt text."""
-    name = Path(svg).stem
+    figure = FIGURES[Path(svg).stem]
     data = base64.b64encode(Path(svg).read_bytes()).decode()
-    caption = restructured(Path(captions) / f"{name}.rst")
-    plain = unescape(re.sub(r"<[^>]+>", "", caption))
+    caption = restructured(figure.caption)
+    words = unescape(re.sub(r"<[^>]+>", "", caption))
     return {
-        "name": name,
+        "name": figure.name,
         "source": f"data:image/svg+xml;base64,{data}",
         "caption": caption,
-        "sizes": "" if name in NO_ITEMS else sizes,
-        "alt": " ".join(plain.split()).split(". ")[0].rstrip(".") + ".",
+        "sizes": sizes if figure.sample_sizes else "",
+        "alt": " ".join(words.split()).split(". ")[0].rstrip(".") + ".",
     }
 
 
@@ -142,11 +107,12 @@ def render(
     """The report as one self-contained HTML page.
 
     `claims` is the table of claims. `figures` are SVG files in the order of the page;
-    `text_dir` holds the template report.html.j2, the overview workflow.rst and one
-    `<figure>.rst` per figure; `runs` are those trained here and those imported.
+    `text_dir` holds the template report.html.j2 and the overview workflow.rst; `runs`
+    are those trained here and those imported.
     """
     results = load_results(tables_dir, bool(runs[0]))
     sizes = sample_sizes(results)
+    overview = (Path(text_dir) / "workflow.rst").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(text_dir),
         autoescape=True,
@@ -165,8 +131,8 @@ def render(
         runs=sorted(set(results.scores["run"]) - {ALL_RUNS, BASE}),
         level=f"{100 * LEVEL:.0f}",
         draws=f"{DRAWS:,}",
-        figures=[figure_entry(svg, text_dir, sizes) for svg in figures],
-        overview=restructured(Path(text_dir) / "workflow.rst"),
+        figures=[figure_block(svg, sizes) for svg in figures],
+        overview=restructured(overview),
         provenance=flatten(provenance),
         data_folder=Path(tables_dir).name,
         files=data_files(tables_dir),

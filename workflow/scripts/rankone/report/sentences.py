@@ -1,4 +1,4 @@
-"""The report: sentences that the intervals allow, the headline table, the page."""
+"""The words of the report: sentences that the intervals allow, and tables as text."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,9 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from rankone.analysis.reward_overfitting import (
+    ADVANTAGE,
+    OVERFITTING,
     OVERFITTING_COLUMNS,
+    PRIMARY,
     PROBE_COLUMNS,
     SUBSTITUTION_COLUMNS,
+    TRAIN,
 )
 from rankone.names import (
     ALL_RUNS,
@@ -24,6 +28,12 @@ from rankone.names import (
 )
 from rankone.report.figures.scores import final_step
 from rankone.report.style import variant_label, variant_order
+from rankone.statistics.decision_rules import (
+    CONTRADICTED,
+    NULL_COMPATIBLE,
+    SUPPORTED,
+    UNDETERMINED,
+)
 from rankone.statistics.intervals import DEFINED, LEVEL
 from rankone.tables_io import main_arm, read_table
 
@@ -43,12 +53,6 @@ HEADLINE_CELLS = {
     "shifted": (MATHEMATICS, SHIFTED),
     "knowledge": (KNOWLEDGE, MEAN),
 }
-# Figures without benchmark items.
-NO_ITEMS = frozenset(
-    {"rank1_share", "spectra", "probes", "reward_curves", "overfitting"}
-    | {"substitutions", "alignment", "alignment_contrast", "trajectory"}
-    | {"pass_at_k", "forgetting", "heavy_tails", "tail_curves", "claims"}
-)
 Runs = tuple[Sequence[str], Sequence[str]]  # trained here, imported
 
 
@@ -171,10 +175,10 @@ def recovery_sentence(results: Results) -> str:
         parts.append(f"what is left without it {kept_phrase(without)}")
     if random is not None:
         parts.append(f"a random rank-1 update of the same norm {kept_phrase(random)}")
-    return "; ".join(parts) + "." + conclusion(rank1, without)
+    return "; ".join(parts) + "." + rank1_alone_note(rank1, without)
 
 
-def conclusion(rank1: pd.Series, without: pd.Series | None) -> str:
+def rank1_alone_note(rank1: pd.Series, without: pd.Series | None) -> str:
     """A sentence on what follows from both intervals, or nothing."""
     if without is None or rank1["low"] <= 0 or without["low"] <= 0:
         return ""
@@ -200,20 +204,20 @@ def knowledge_sentence(results: Results) -> str:
     return f"{sentence} ({row['n']:,} items)."
 
 
-def ends(results: Results) -> pd.DataFrame:
+def last_estimands(results: Results) -> pd.DataFrame:
     """Estimands just after each arm's last substitution: sampled, held-out."""
     table = results.overfitting
     return table[
         (table["moment"] != "before")
-        & (table["sampling"] == "sampled")
+        & (table["sampling"] == PRIMARY)
         & (table["test"] == "held_out")
     ]
 
 
 def overfitting_sentence(results: Results) -> str:
     """The verdict on implicit reward overfitting; empty without a rank-1 arm."""
-    table = ends(results)
-    rows = table[(table["quantity"] == "overfitting") & (table["role"] == "treatment")]
+    table = last_estimands(results)
+    rows = table[(table["quantity"] == OVERFITTING) & (table["role"] == "treatment")]
     parts = [
         f"{row['verdict']} for {row['arm']} ({points_of(row)}: {row['rule']})"
         for _, row in rows.iterrows()
@@ -232,24 +236,24 @@ def points_of(row: pd.Series, unit: str = f"{NBSP}points") -> str:
 
 def arm_table(results: Results) -> pd.DataFrame:
     """Rewards and estimands of each arm at its last moment, as text; may be empty."""
-    table = ends(results)
+    table = last_estimands(results)
     probes = results.probes
-    probes = probes[(probes["run"] == ALL_RUNS) & (probes["sampling"] == "sampled")]
+    probes = probes[(probes["run"] == ALL_RUNS) & (probes["sampling"] == PRIMARY)]
     seconds = results.substitutions.groupby("arm")["seconds"].mean()
     rows = []
     for arm in table["arm"].unique():
         own = table[table["arm"] == arm].set_index("quantity")
         last = probes[(probes["arm"] == arm) & (probes["moment"] != "before")]
         last = last[last["step"] == last["step"].max()].set_index("split")
-        effect, took = own.loc["overfitting"], seconds.get(arm)
+        effect, took = own.loc[OVERFITTING], seconds.get(arm)
         rows.append(
             {
                 "arm": arm,
                 "recipe": variant_label(effect["recipe"]),
-                "training": percent(last.loc["train_probe"], "reward"),
+                "training": percent(last.loc[TRAIN], "reward"),
                 "held-out": percent(last.loc["held_out"], "reward"),
                 "overfitting": points_of(effect, ""),
-                "at equal reward": points_of(own.loc["advantage_at_equal_reward"], ""),
+                "at equal reward": points_of(own.loc[ADVANTAGE], ""),
                 "verdict": "–" if pd.isna(effect["verdict"]) else effect["verdict"],
                 "seconds": "–" if pd.isna(took) else f"{took:.1f}",
             }
@@ -257,11 +261,11 @@ def arm_table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-VERDICTS = {
-    "supported": "supported",
-    "contradicted": "contradicted",
-    "null-compatible": "what the null gives as well",
-    "undetermined": "undetermined",
+VERDICT_WORDS = {
+    SUPPORTED: SUPPORTED,
+    CONTRADICTED: CONTRADICTED,
+    NULL_COMPATIBLE: "what the null gives as well",
+    UNDETERMINED: UNDETERMINED,
 }
 
 
@@ -270,7 +274,9 @@ def claims_sentence(claims: pd.DataFrame) -> str:
     if claims.empty:
         return ""
     counts = claims["verdict"].value_counts()
-    parts = [f"{counts[v]} {words}" for v, words in VERDICTS.items() if v in counts]
+    parts = [
+        f"{counts[v]} {words}" for v, words in VERDICT_WORDS.items() if v in counts
+    ]
     return f"Claims of the literature tested here: {', '.join(parts)}."
 
 
@@ -286,7 +292,7 @@ def claims_rows(claims: pd.DataFrame) -> pd.DataFrame:
                 f"({row['null']}): {number(row['null_value'])}",
                 "effect": f"{number(row['effect'], '+')} [{number(row['low'])},{NBSP}"
                 f"{number(row['high'])}] {row['unit']}, n = {row['n']:,}",
-                "verdict": f"{row['verdict']}: {row['rule']}{doubt(row)}",
+                "verdict": f"{row['verdict']}: {row['rule']}{power_note(row)}",
             }
         )
     return pd.DataFrame(rows, columns=["claim", "measured", "effect", "verdict"])
@@ -297,9 +303,9 @@ def number(value: float, sign: str = "") -> str:
     return f"{value:{sign}.3g}"
 
 
-def doubt(row: pd.Series) -> str:
+def power_note(row: pd.Series) -> str:
     """The power of an undetermined verdict."""
-    if row["verdict"] != "undetermined":
+    if row["verdict"] != UNDETERMINED:
         return ""
     return f"; power {_rounded(row['power'])} % at an effect of {row['margin']:g}"
 
@@ -319,13 +325,13 @@ def imported_sentence(runs: Runs) -> str:
 
 def sentences(results: Results) -> list[str]:
     """The headline, most important sentence first."""
-    found = [
+    candidates = [
         gain_sentence(results),
         recovery_sentence(results),
         knowledge_sentence(results),
         overfitting_sentence(results),
     ]
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in candidates if sentence]
 
 
 def headline_table(results: Results) -> pd.DataFrame:
@@ -381,8 +387,8 @@ def headline(tables_dir: str | Path, runs: Runs) -> str:
         for row in [tuple(table.columns), *table.itertuples(index=False)]
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    found = [*sentences(results), *filter(None, [imported_sentence(runs)])]
-    prose = [textwrap.fill(text, TEXT_WIDTH) for text in found]
+    texts = [*sentences(results), *filter(None, [imported_sentence(runs)])]
+    prose = [textwrap.fill(text, TEXT_WIDTH) for text in texts]
     note = (
         f"Step {results.step}. Brackets: {100 * LEVEL:.0f} % intervals. Last column: "
         "knowledge, paired with the base."

@@ -1,20 +1,22 @@
 """What all figures share: style, colours, names of variants, and parts of plots.
 
+Planning and the page read the names and colours, so matplotlib is loaded by what draws.
+
 Colours are Okabe and Ito's (jfly.uni-koeln.de/color), fixed per variant; controls are
 diamonds and parts of the update are circles, so that no figure needs its colours.
 """
 
-import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
+from __future__ import annotations
 
-import matplotlib
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from rankone.errors import UserError
 from rankone.files import replacing
@@ -30,7 +32,11 @@ from rankone.names import (
 )
 from rankone.variants.grammar import CONTROL_KINDS, Recipe, parse
 
-matplotlib.use("Agg")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
 WIDTH = 6.3  # inches: the text width of an A4 or letter page
 PNG_DPI = 200
 STYLE = {
@@ -95,6 +101,7 @@ PANELS = {
     (MATHEMATICS, MEAN): "Mathematics\n(mean)",
     (KNOWLEDGE, MEAN): "Knowledge\n(mean)",
 }
+DASHED = (0, (4, 2))
 DODGE = 0.008  # share of the step axis by which runs are moved apart
 
 
@@ -170,11 +177,42 @@ def arms_of(table: pd.DataFrame) -> list[str]:
     return [arm for arm in table["arm"].unique() if arm != BASE]
 
 
+def pyplot() -> ModuleType:
+    """matplotlib's pyplot, without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+@contextmanager
+def shared_style() -> Iterator[None]:
+    """The style in which figures are drawn."""
+    import seaborn as sns
+
+    with sns.axes_style("ticks"), pyplot().rc_context(STYLE):
+        yield
+
+
+def subplots(rows: int = 1, columns: int = 1, *, height: float, **options) -> tuple:
+    """Figure and axes as wide as the text, `height` inches high."""
+    return pyplot().subplots(rows, columns, figsize=(WIDTH, height), **options)
+
+
 def message(text: str) -> Figure:
     """A figure that says why there is nothing to draw."""
-    figure = plt.figure(figsize=(WIDTH, 0.8))
+    figure = pyplot().figure(figsize=(WIDTH, 0.8))
     figure.text(0.5, 0.5, text, ha="center", va="center", color="#333333", wrap=True)
     return figure
+
+
+def outer_labels(figure: Figure, x: str = "", y: str = "") -> None:
+    """Labels of the axes that all panels have in common."""
+    for label, put in ((x, figure.supxlabel), (y, figure.supylabel)):
+        if label:
+            put(label, fontsize=8, color="#333333")
 
 
 def panel_grid(
@@ -188,20 +226,20 @@ def panel_grid(
     """So many panels in rows of at most `columns`, with common axes."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure, grid = plt.subplots(
+    figure, grid = subplots(
         rows,
         columns,
         sharex=sharex,
         sharey=sharey,
         squeeze=False,
-        figsize=(WIDTH, 0.4 + height * rows),
+        height=0.4 + height * rows,
     )
-    found = list(grid.flat)
-    for axes in found[count:]:
+    panels = list(grid.flat)
+    for axes in panels[count:]:
         axes.remove()
-    for axes in found[max(count - columns, 0) : count]:
+    for axes in panels[max(count - columns, 0) : count]:
         axes.tick_params(labelbottom=True)
-    return figure, found[:count]
+    return figure, panels[:count]
 
 
 def error_bars(axes: Axes, rows: pd.DataFrame, value: str, run: int, **options) -> None:
@@ -214,16 +252,42 @@ def error_bars(axes: Axes, rows: pd.DataFrame, value: str, run: int, **options) 
     axes.errorbar(steps, rows[value], yerr=bars, elinewidth=0.8, **options)
 
 
+def forest_row(
+    axes: Axes,
+    position: float,
+    value: float,
+    bounds: tuple[float, float],
+    *,
+    colour: str,
+    marker: str = "o",
+    line: Mapping[str, object] | None = None,
+    **point,
+) -> None:
+    """A row of a forest plot: a horizontal interval, and its value as a marker.
+
+    `line` and `point` are options of the two beyond their colour.
+    """
+    line = {"linewidth": 1.4} | dict(line or {})
+    axes.plot(bounds, [position] * 2, color=colour, **line)
+    axes.plot(value, position, marker, color=colour, **{"markersize": 4.8} | point)
+
+
+def beside(axes: Axes, position: float, text: str, **options) -> None:
+    """Small text at the right of a row of a forest plot."""
+    options = {"va": "center", "fontsize": 7} | options
+    place = {"xy": (1.01, position), "xycoords": ("axes fraction", "data")}
+    axes.annotate(text, **place, **options)
+
+
 def interval(axes: Axes, row: pd.Series, value: str, position: float) -> None:
     """A variant's value as a marker with its horizontal interval."""
-    colour = variant_colour(row["variant"])
-    axes.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=1.4)
-    axes.plot(
-        row[value],
+    forest_row(
+        axes,
         position,
-        variant_marker(row["variant"]),
-        color=colour,
-        markersize=4.8,
+        row[value],
+        (row["low"], row["high"]),
+        colour=variant_colour(row["variant"]),
+        marker=variant_marker(row["variant"]),
         markeredgecolor="white",
         markeredgewidth=0.5,
         zorder=3,
@@ -237,9 +301,34 @@ def annotate(axes: Axes, x: float, y: float, text: str, **options) -> None:
     axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", **options)
 
 
-def accuracy_axis(axis) -> None:
-    """Format an axis of accuracies in [0, 1] as per cent."""
-    axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+def accuracy_axis(axis: Axis, symbol: str = " %") -> None:
+    """Format an axis of shares in [0, 1] as per cent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=symbol))
+
+
+def few_ticks(axis: Axis, most: int = 10, **options) -> None:
+    """At most so many intervals between ticks; options are those of MaxNLocator."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, **options))
+
+
+def heat_map(axes: Axes, shares: pd.DataFrame, **options) -> None:
+    """A table of shares in [0, 1] as colours."""
+    import seaborn as sns
+
+    options = {"linewidths": 0.3, "linecolor": "white", "cbar": False} | options
+    sns.heatmap(shares, ax=axes, vmin=0, vmax=1, cmap="viridis", **options)
+
+
+def colour_bar(figure: Figure, panels: Iterable[Axes], label: str) -> None:
+    """The scale of several heat maps at their right."""
+    panels = list(panels)
+    bar = figure.colorbar(panels[0].collections[0], ax=panels, pad=0.015)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
 
 
 def variant_ticks(axes: Axes, variants: list[str]) -> None:
@@ -300,7 +389,7 @@ def point_labels(
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure by suffix (.svg, .pdf, .png); the same figure, the same bytes."""
-    with plt.rc_context(STYLE):
+    with pyplot().rc_context(STYLE):
         # Lay out once, not once per format: it is the slow part.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -310,4 +399,4 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
                 raise UserError(f"{path}: expected one of {', '.join(METADATA)}.")
             with replacing(path) as temporary:
                 figure.savefig(temporary, dpi=PNG_DPI, metadata=METADATA[suffix])
-    plt.close(figure)
+    pyplot().close(figure)

@@ -1,21 +1,31 @@
 """Figures of interventions: rewards around substitutions, and overfitting."""
 
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from __future__ import annotations
 
-from rankone.names import ALL_RUNS
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rankone.names import ALL_RUNS, MOMENT_ORDER
+from rankone.report.figure import figure
 from rankone.report.style import (
     COLOURS,
+    DASHED,
     GREY,
-    WIDTH,
     accuracy_axis,
     arms_of,
+    beside,
+    few_ticks,
+    forest_row,
     message,
+    outer_labels,
     panel_grid,
+    subplots,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PROBE_STYLES = {"train_probe": "-", "held_out": "--"}
 NO_INTERVENTION = "No arm has an intervention."
@@ -24,8 +34,9 @@ NOT_PROBED = "Nothing was probed: probes.splits lacks train_probe or held_out."
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Rows by step; before a substitution comes before after it."""
-    rank = table["moment"].map({"before": 0, "step": 0, "after": 1})
-    return table.assign(order=rank).sort_values(["step", "order"])
+    return table.assign(order=table["moment"].map(MOMENT_ORDER)).sort_values(
+        ["step", "order"]
+    )
 
 
 def sampled_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
@@ -34,6 +45,21 @@ def sampled_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
     return table if PROBE_STYLES.keys() <= set(table["split"]) else None
 
 
+@figure(
+    tables=["probes.tsv"],
+    category="Interventions",
+    needs="interventions",
+    all_arms=True,
+    order=180,
+    caption="""
+    Mean reward of sampled answers on the training problems (solid) and on held-out ones
+    (dashed) against the step, one panel per arm, in grey the first arm, which has no
+    intervention. Each vertical line marks a substitution, measured just before and just
+    after. Bands: 95 % bootstrap intervals over problems and seeds. These are fixed
+    problems, answered anew at the training temperature; the reward of the training's
+    own batches is another quantity (``training.tsv``). Table: ``probes.tsv``.
+    """,
+)
 def probes(table: pd.DataFrame) -> Figure:
     """Reward on training and held-out problems against the step, a panel an arm."""
     table = sampled_rewards(table)
@@ -51,7 +77,7 @@ def probes(table: pd.DataFrame) -> Figure:
         axes.set_title(arm)
         axes.grid(axis="y")
         accuracy_axis(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        few_ticks(axes.xaxis, 4, integer=True)
     grid[0].legend(
         grid[0].lines[:2],
         ["training problems", "held-out problems"],
@@ -59,8 +85,7 @@ def probes(table: pd.DataFrame) -> Figure:
         frameon=False,
         fontsize=7,
     )
-    figure.supxlabel("training step", fontsize=8, color="#333333")
-    figure.supylabel("mean reward, sampled", fontsize=8, color="#333333")
+    outer_labels(figure, "training step", "mean reward, sampled")
     return figure
 
 
@@ -77,6 +102,20 @@ def probe_lines(
             )
 
 
+@figure(
+    tables=["probes.tsv"],
+    category="Interventions",
+    needs="interventions",
+    all_arms=True,
+    order=190,
+    caption="""
+    Reward on held-out problems against reward on training problems, from the base to
+    the last step, after each substitution; in grey the first arm. Dotted: equal
+    rewards. An arm whose curve lies above the grey one does better on new problems at
+    the same training reward; an arm that lies on it has merely learned less. Crosses:
+    95 % bootstrap intervals over problems and seeds. Table: ``probes.tsv``.
+    """,
+)
 def reward_curves(table: pd.DataFrame) -> Figure:
     """Held-out against training reward, a panel an arm, over the first arm's curve."""
     table = sampled_rewards(table)
@@ -95,8 +134,7 @@ def reward_curves(table: pd.DataFrame) -> Figure:
         axes.grid()
         accuracy_axis(axes.xaxis)
         accuracy_axis(axes.yaxis)
-    figure.supxlabel("reward on training problems", fontsize=8, color="#333333")
-    figure.supylabel("reward on held-out problems", fontsize=8, color="#333333")
+    outer_labels(figure, "reward on training problems", "reward on held-out problems")
     return figure
 
 
@@ -123,6 +161,24 @@ QUANTITIES = {
 ROLE_MARKERS = {"treatment": "o", "control": "D", "no-op": "s"}
 
 
+@figure(
+    tables=["overfitting.tsv"],
+    category="Interventions",
+    needs="interventions",
+    all_arms=True,
+    order=170,
+    caption="""
+    Implicit reward overfitting of each arm with an intervention, just after its last
+    substitution, on sampled answers. Left: [train(full) - train(arm)] - [held-out(full)
+    - held-out(arm)] in points of reward; above zero, the arm loses more on the problems
+    that were trained on than on others. Right: held-out reward of the arm minus that of
+    the first arm where it had the same training reward (interpolated, never
+    extrapolated). Circles are rank-1 arms, diamonds controls, squares no-ops; lines are
+    95 % bootstrap intervals over problems and seeds, paired. A rank-1 arm shows the
+    effect only if its interval lies above zero and above every control. Table:
+    ``overfitting.tsv``, with the other moments, ways of sampling and test problems.
+    """,
+)
 def overfitting(table: pd.DataFrame) -> Figure:
     """Forest plot of both estimands for each arm, after its last substitution."""
     table = table[(table["sampling"] == "sampled") & (table["test"] == "held_out")]
@@ -130,11 +186,9 @@ def overfitting(table: pd.DataFrame) -> Figure:
     if table.empty:
         return message(NO_INTERVENTION)
     arms = arms_of(table)
-    figure, grid = plt.subplots(
-        1, 2, sharey=True, figsize=(WIDTH, 0.95 + 0.24 * len(arms))
-    )
+    figure, grid = subplots(1, 2, sharey=True, height=0.95 + 0.24 * len(arms))
     for axes, (quantity, title) in zip(grid, QUANTITIES.items(), strict=True):
-        axes.axvline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
+        axes.axvline(0, color=GREY, linewidth=0.9, linestyle=DASHED)
         for _, row in table[table["quantity"] == quantity].iterrows():
             arm_interval(axes, row, arms.index(row["arm"]))
         axes.set_title(title)
@@ -142,7 +196,7 @@ def overfitting(table: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", length=0)
     grid[0].set_yticks(range(len(arms)), arms)
     grid[0].set_ylim(len(arms) - 0.4, -0.6)
-    figure.supxlabel("points of reward", fontsize=8, color="#333333")
+    outer_labels(figure, "points of reward")
     return figure
 
 
@@ -152,14 +206,26 @@ def arm_interval(axes: Axes, row: pd.Series, position: int) -> None:
     if not pd.isna(row["value"]):
         colour = COLOURS["rank1"] if row["role"] == "treatment" else COLOURS["shrunk"]
         low, value, high = (100 * row[name] for name in ("low", "value", "high"))
-        axes.plot([low, high], [position] * 2, color=colour, linewidth=1.4)
         marker = ROLE_MARKERS[row["role"]]
-        axes.plot(value, position, marker, color=colour, markersize=4.8)
+        forest_row(axes, position, value, (low, high), colour=colour, marker=marker)
         text = f"{value:+.1f} [{low:.1f}, {high:.1f}]"
-    place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7}
-    axes.annotate(text, (1.01, position), **place)
+    beside(axes, position, text)
 
 
+@figure(
+    tables=["substitutions.tsv"],
+    category="Interventions",
+    needs="interventions",
+    all_arms=True,
+    order=200,
+    caption="""
+    Frobenius norm of all updates together against the step, one line per run: a
+    substitution takes the norm down, training brings it back. In the title the share of
+    the energy (squared norm) that a substitution removes, mean over substitutions and
+    runs. Table: ``substitutions.tsv``, which also has the turn of the first singular
+    vectors and the norms of Adam's moments.
+    """,
+)
 def substitutions(table: pd.DataFrame) -> Figure:
     """Norm of all updates against the step: what is taken away, and what comes back."""
     arms = arms_of(table)
@@ -179,7 +245,6 @@ def substitutions(table: pd.DataFrame) -> Figure:
         axes.set_title(arm)
         axes.grid(axis="y")
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    figure.supxlabel("training step", fontsize=8, color="#333333")
-    figure.supylabel("norm of the update", fontsize=8, color="#333333")
+        few_ticks(axes.xaxis, 4, integer=True)
+    outer_labels(figure, "training step", "norm of the update")
     return figure

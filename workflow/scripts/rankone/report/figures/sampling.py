@@ -4,14 +4,12 @@ Variants are of the first arm; the other arms are drawn as their trained models,
 where they had an intervention, with colour and marker of its recipe.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
 
 from rankone.names import (
     ALL_RUNS,
@@ -23,29 +21,38 @@ from rankone.names import (
     MEAN,
     SHIFTED,
 )
+from rankone.report.figure import figure
 from rankone.report.style import (
     COLOURS,
+    DASHED,
     GREY,
     PANELS,
-    WIDTH,
     accuracy_axis,
     annotate,
     arms_of,
+    few_ticks,
+    forest_row,
     message,
+    outer_labels,
     panel_grid,
     point_labels,
+    subplots,
     variant_colour,
     variant_label,
     variant_marker,
     variant_order,
 )
 
-DASHED, DOTTED = (0, (4, 2)), (0, (1, 1.5))
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTTED = (0, (1, 1.5))
 RETENTION_PANELS = [(MATHEMATICS, HELD_OUT), (MATHEMATICS, SHIFTED), (KNOWLEDGE, MEAN)]
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How an arm's variant is named and drawn."""
 
     label: str
@@ -53,10 +60,15 @@ class Look:
     marker: str
     face: str
 
+    @property
+    def point(self) -> dict[str, object]:
+        """Options of the marker beyond its colour."""
+        return {"markerfacecolor": self.face, "markeredgewidth": 0.9, "zorder": 3}
 
-def looks(table: pd.DataFrame) -> dict[tuple[str, str], Look]:
-    """The look of every arm and variant but the base, in order."""
-    arms, found = arms_of(table), {}
+
+def appearances(table: pd.DataFrame) -> dict[tuple[str, str], Appearance]:
+    """The appearance of every arm and variant but the base, in order."""
+    arms, shown = arms_of(table), {}
     for arm in arms:
         rows = table[table["arm"] == arm]
         recipe = rows["recipe"].iloc[0] if "recipe" in rows else None
@@ -67,17 +79,37 @@ def looks(table: pd.DataFrame) -> dict[tuple[str, str], Look]:
             name = variant if pd.isna(recipe) else recipe
             colour = variant_colour(name)
             face = colour if pd.isna(recipe) else "white"
-            found[arm, variant] = Look(label, colour, variant_marker(name), face)
-    return found
+            shown[arm, variant] = Appearance(label, colour, variant_marker(name), face)
+    return shown
 
 
+@figure(
+    tables=["pass_at_k.tsv", "pass_null.tsv"],
+    category="Sampling",
+    needs="samples",
+    all_arms=True,
+    order=90,
+    caption="""
+    pass@k against k, a panel for each variant of the first arm and for every other arm:
+    the share of problems that at least one of k samples solves, mean over problems and
+    runs (unbiased estimator). Colour: the variant with its 95 % bootstrap interval over
+    problems and runs. Grey: the base. Dotted: where 95 % of the variants would lie that
+    answer as the base does, from exchanging the correct samples of each problem between
+    the two; a curve within them is no change. Both are for one k at a time. A curve
+    that is above the base's at k = 1 and below it at large k solves fewer problems more
+    reliably. Tables: ``pass_at_k.tsv``, ``pass_null.tsv``; crossings and gaps are in
+    ``efficiency.tsv``.
+    """,
+)
 def pass_at_k(table: pd.DataFrame, null: pd.DataFrame) -> Figure:
     """pass@k of every variant over the base's, with the band of an unchanged model."""
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
+
     base = table[table["run"] == BASE]
     table, null = (rows[rows["run"] == ALL_RUNS] for rows in (table, null))
-    found = looks(table)
-    figure, grid = panel_grid(len(found))
-    for axes, ((arm, variant), look) in zip(grid, found.items(), strict=True):
+    shown = appearances(table)
+    figure, grid = panel_grid(len(shown))
+    for axes, ((arm, variant), look) in zip(grid, shown.items(), strict=True):
         own, unchanged = (
             rows[(rows["arm"] == arm) & (rows["variant"] == variant)]
             for rows in (table, null)
@@ -96,8 +128,7 @@ def pass_at_k(table: pd.DataFrame, null: pd.DataFrame) -> Figure:
     grid[0].xaxis.set_major_locator(FixedLocator(base["k"]))
     grid[0].xaxis.set_major_formatter(FormatStrFormatter("%d"))
     grid[0].xaxis.set_minor_locator(NullLocator())
-    figure.supxlabel("k", fontsize=8, color="#333333")
-    figure.supylabel("pass@k", fontsize=8, color="#333333")
+    outer_labels(figure, "k", "pass@k")
     return figure
 
 
@@ -106,6 +137,23 @@ def band(axes: Axes, x: pd.Series, rows: pd.DataFrame, colour: str, **fill) -> N
     axes.fill_between(x, rows["low"], rows["high"], color=colour, linewidth=0, **fill)
 
 
+@figure(
+    tables=["forgetting.tsv", "forgetting_curve.tsv"],
+    category="Knowledge",
+    needs="samples",
+    all_arms=True,
+    order=110,
+    caption="""
+    Knowledge lost (accuracy of the base minus that of the variant, mean over the
+    knowledge benchmarks) against the forward KL from the base on answers to the sampled
+    problems, one point per variant of the first arm and per other arm (hollow after an
+    intervention). Circles are parts of the update, diamonds are controls; lines are 95
+    % bootstrap intervals over items or problems, and over runs. Curve: quadratic
+    through the origin, with its interval over items and runs. A variant below it
+    forgets less than others at the same KL; ``excess`` in the table tests that against
+    the curve of the others. Tables: ``forgetting.tsv``, ``forgetting_curve.tsv``.
+    """,
+)
 def forgetting(points: pd.DataFrame, curve: pd.DataFrame) -> Figure:
     """Knowledge lost against the KL from the base, with the curve through all."""
     if points.empty:
@@ -113,15 +161,15 @@ def forgetting(points: pd.DataFrame, curve: pd.DataFrame) -> Figure:
             "No curve of forgetting: it needs knowledge benchmarks, and three variants "
             "that were sampled with different KL."
         )
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    figure, axes = subplots(height=3.6)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=DASHED)
     values = 100 * curve[["value", "low", "high"]]
     band(axes, curve["kl"], values, GREY, alpha=0.15)
     axes.plot(curve["kl"], values["value"], color=GREY)
-    found = looks(points)
-    points = points.set_index(["arm", "variant"]).loc[list(found)]
+    shown = appearances(points)
+    points = points.set_index(["arm", "variant"]).loc[list(shown)]
     heights = 100 * points[["forgetting", "low", "high"]]
-    for key, look in found.items():
+    for key, look in shown.items():
         point, height = points.loc[key], heights.loc[key]
         axes.plot(
             [point["kl_low"], point["kl_high"]],
@@ -135,8 +183,13 @@ def forgetting(points: pd.DataFrame, curve: pd.DataFrame) -> Figure:
             color=look.colour,
             linewidth=1,
         )
-        dot(axes, point["kl"], height["forgetting"], look)
-    labels = {key: (look.label, look.colour) for key, look in found.items()}
+        axes.plot(
+            *(point["kl"], height["forgetting"], look.marker),
+            color=look.colour,
+            markersize=4.8,
+            **look.point,
+        )
+    labels = {key: (look.label, look.colour) for key, look in shown.items()}
     axes.set_xlim(left=0)
     point_labels(axes, points["kl_high"], heights["forgetting"], labels)
     axes.set_xlabel("KL from the base (nats an answer)")
@@ -151,18 +204,23 @@ def forgetting(points: pd.DataFrame, curve: pd.DataFrame) -> Figure:
     return figure
 
 
-def dot(axes: Axes, x: float, y: float, look: Look) -> None:
-    """A variant's point."""
-    axes.plot(
-        *(x, y, look.marker),
-        color=look.colour,
-        markerfacecolor=look.face,
-        markersize=4.8,
-        markeredgewidth=0.9,
-        zorder=3,
-    )
-
-
+@figure(
+    tables=["retention.tsv"],
+    category="Knowledge",
+    needs="samples",
+    all_arms=True,
+    sample_sizes=True,
+    order=100,
+    caption="""
+    Change of accuracy from the base at the last step, for each variant of the first arm
+    and for every other arm (hollow after an intervention). Thin lines: 95 % intervals
+    of the difference; thick lines: 90 % intervals of the equivalence test; shaded: the
+    margin within which a score counts as kept. *Retained*: the thick line is within the
+    margin. *Damaged* and *improved*: otherwise, the thin line is on one side of zero.
+    *Undetermined*: too few items to say. Paired bootstrap over items and runs. Table:
+    ``retention.tsv``, with every benchmark, and the items that were gained and lost.
+    """,
+)
 def retention(table: pd.DataFrame) -> Figure:
     """Differences to the base with both intervals, and the margin of equivalence."""
     table = table[table["run"] == ALL_RUNS]
@@ -170,44 +228,50 @@ def retention(table: pd.DataFrame) -> Figure:
     panels = [panel for panel in RETENTION_PANELS if panel in have]
     if not panels:
         return message("None of the benchmarks of this chart was evaluated.")
-    found = looks(table)
-    figure, grid = plt.subplots(
+    shown = appearances(table)
+    figure, grid = subplots(
         1,
         len(panels),
         sharey=True,
         squeeze=False,
-        figsize=(WIDTH, 0.8 + 0.22 * len(found)),
+        height=0.8 + 0.22 * len(shown),
     )
     for axes, (domain, benchmark) in zip(grid[0], panels, strict=True):
         rows = table[(table["domain"] == domain) & (table["benchmark"] == benchmark)]
-        retention_panel(axes, rows, found)
+        retention_panel(axes, rows, shown)
         axes.set_title(PANELS[domain, benchmark])
-    grid[0, 0].set_yticks(range(len(found)), [look.label for look in found.values()])
-    grid[0, 0].set_ylim(len(found) - 0.4, -0.6)
-    figure.supxlabel("change from the base (points)", fontsize=8, color="#333333")
+    grid[0, 0].set_yticks(range(len(shown)), [look.label for look in shown.values()])
+    grid[0, 0].set_ylim(len(shown) - 0.4, -0.6)
+    outer_labels(figure, "change from the base (points)")
     return figure
 
 
 def retention_panel(
-    axes: Axes, rows: pd.DataFrame, found: dict[tuple[str, str], Look]
+    axes: Axes, rows: pd.DataFrame, shown: dict[tuple[str, str], Appearance]
 ) -> None:
     """One benchmark: thin lines are 95 %, thick ones 90 % intervals; verdicts."""
     margin = 100 * rows["margin"].iloc[0]
     axes.axvspan(-margin, margin, color=COLOURS["rank4"], alpha=0.12, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=0.9, linestyle=DASHED)
-    places = list(found)
+    places = list(shown)
     for _, row in rows.iterrows():
         position = places.index((row["arm"], row["variant"]))
-        look = found[row["arm"], row["variant"]]
-        for low, high, width in (("low", "high", 1), ("low_90", "high_90", 2.4)):
-            axes.plot(
-                [100 * row[low], 100 * row[high]],
-                [position] * 2,
-                color=look.colour,
-                linewidth=width,
-                solid_capstyle="butt",
-            )
-        dot(axes, 100 * row["difference"], position, look)
+        look = shown[row["arm"], row["variant"]]
+        value, low, high, low_90, high_90 = (
+            100 * row[["difference", "low", "high", "low_90", "high_90"]]
+        )
+        ends = {"solid_capstyle": "butt"}
+        axes.plot([low, high], [position] * 2, color=look.colour, linewidth=1, **ends)
+        forest_row(
+            axes,
+            position,
+            value,
+            (low_90, high_90),
+            colour=look.colour,
+            marker=look.marker,
+            line={"linewidth": 2.4, **ends},
+            **look.point,
+        )
         annotate(
             axes,
             1,
@@ -219,12 +283,4 @@ def retention_panel(
         )
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-
-
-# The function of each figure, and its tables.
-SAMPLING_FIGURES: dict[str, tuple[Callable[..., Figure], str]] = {
-    "pass_at_k": (pass_at_k, "pass_at_k pass_null"),
-    "forgetting": (forgetting, "forgetting forgetting_curve"),
-    "retention": (retention, "retention"),
-}
+    few_ticks(axes.xaxis, 4)

@@ -1,10 +1,10 @@
 """Figures of scores: by variant, by step, recovery, mathematics against knowledge."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from rankone.errors import UserError
 from rankone.names import (
@@ -18,25 +18,33 @@ from rankone.names import (
     SHIFTED,
     TRAIN_PROBE,
 )
+from rankone.report.figure import figure
 from rankone.report.style import (
+    DASHED,
     GREY,
     PANELS,
-    WIDTH,
     accuracy_axis,
     annotate,
+    beside,
     end_labels,
     error_bars,
+    few_ticks,
     interval,
     message,
+    outer_labels,
     point_labels,
     run_colours,
+    subplots,
     variant_colour,
     variant_label,
     variant_marker,
     variant_order,
     variant_ticks,
 )
-from rankone.statistics.intervals import DEFINED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BENCHMARK_LABELS = {
     HELD_OUT: "held-out problems",
@@ -46,7 +54,6 @@ BENCHMARK_LABELS = {
 WHOLE_PERCENT = (1, 2, 5, 10)  # tick steps that need no decimals
 SMOOTHING = 5  # steps in the running median of the reward
 RECOVERY_LIMITS = (-0.6, 1.8)  # beyond these an interval is cut and marked
-BAND = (0.1, 0.9)  # quantiles over matrices
 
 
 def final_step(table: pd.DataFrame) -> int:
@@ -63,31 +70,34 @@ def final_step(table: pd.DataFrame) -> int:
     return int(pooled.max())
 
 
-def last_steps(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each run's last step."""
-    return table[table["step"] == table.groupby("run")["step"].transform("max")]
-
-
-def as_trained(table: pd.DataFrame) -> pd.DataFrame:
-    """Updates against the base, seen in float32, of each run's last step."""
-    seen = (table["update"] == "global") & (table["view"] == "float32")
-    return last_steps(table[seen])
-
-
+@figure(
+    tables=["training.tsv"],
+    category="Training",
+    needs="training",
+    sample_sizes=True,
+    order=50,
+    caption="""
+    Reward and accuracy against the training step. Above: mean reward of each step's
+    batch (thin) and its running median over five steps, one colour per run. Below:
+    greedy accuracy of the full update on held-out problems (solid) and on training
+    problems (dashed), from the base at step 0, with 95 % Wilson intervals; runs are
+    moved apart a little. Table: ``training.tsv``, which has the number of items.
+    """,
+)
 def training(table: pd.DataFrame) -> Figure:
     """Reward, and accuracy on held-out and training problems, against the step."""
     quantities = set(table["quantity"])
     present = [name for name in (HELD_OUT, TRAIN_PROBE) if name in quantities]
     panels = 2 if present else 1
-    figure, grid = plt.subplots(
-        panels, sharex=True, squeeze=False, figsize=(WIDTH, 0.4 + 1.9 * panels)
+    figure, grid = subplots(
+        panels, sharex=True, squeeze=False, height=0.4 + 1.9 * panels
     )
     colours = run_colours(table)
     reward_panel(grid[0, 0], table[table["quantity"] == "reward"], colours)
     if present:
         accuracy_panel(grid[1, 0], table, present, colours)
     grid[-1, 0].set_xlabel("training step")
-    grid[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    few_ticks(grid[-1, 0].xaxis, integer=True)
     return figure
 
 
@@ -147,6 +157,19 @@ def panel_rows(scores: pd.DataFrame, panel: tuple[str, str]) -> pd.DataFrame:
     return scores[(scores["domain"] == panel[0]) & (scores["benchmark"] == panel[1])]
 
 
+@figure(
+    tables=["scores.tsv"],
+    category="Scores",
+    sample_sizes=True,
+    order=20,
+    caption="""
+    Accuracy of each variant at the final step. Dots are means over the runs with 95 %
+    intervals (bootstrap over items and runs), small ticks below are single runs.
+    Circles are parts of the update, diamonds are controls. Dashed line and band: the
+    base with its interval. These intervals are not paired: compare variants in the
+    recovery figure. Table: ``scores.tsv``.
+    """,
+)
 def accuracy_by_variant(scores: pd.DataFrame) -> Figure:
     """Accuracy of each variant at the final step, one panel per benchmark or mean."""
     step = final_step(scores)
@@ -154,22 +177,22 @@ def accuracy_by_variant(scores: pd.DataFrame) -> Figure:
     pooled = final[final["run"] == ALL_RUNS]
     panels = present_panels(pooled)
     variants = variant_order(pooled["variant"])
-    figure, grid = plt.subplots(
+    figure, grid = subplots(
         1,
         len(panels),
         sharey=True,
         squeeze=False,
-        figsize=(WIDTH, 0.8 + 0.22 * len(variants)),
+        height=0.8 + 0.22 * len(variants),
     )
     for axes, panel in zip(grid[0], panels, strict=True):
         base_band(axes, panel_rows(scores[scores["run"] == BASE], panel))
         variant_dots(axes, panel_rows(final, panel), variants)
         axes.set_title(PANELS[panel])
         accuracy_axis(axes.xaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=WHOLE_PERCENT))
+        few_ticks(axes.xaxis, 4, steps=WHOLE_PERCENT)
         axes.grid(axis="x")
     variant_ticks(grid[0, 0], variants)
-    figure.supxlabel(f"accuracy at step {step}", fontsize=8, color="#333333")
+    outer_labels(figure, f"accuracy at step {step}")
     return figure
 
 
@@ -177,7 +200,7 @@ def base_band(axes: Axes, rows: pd.DataFrame) -> None:
     """The base's accuracy as a line with its interval as a band."""
     for row in rows.itertuples():
         axes.axvspan(row.low, row.high, color=GREY, alpha=0.13, linewidth=0)
-        axes.axvline(row.score, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
+        axes.axvline(row.score, color=GREY, linewidth=0.9, linestyle=DASHED)
         axes.annotate(
             "base",
             (row.score, 1),
@@ -208,16 +231,28 @@ def variant_dots(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
                 )
 
 
+@figure(
+    tables=["scores.tsv"],
+    category="Training",
+    sample_sizes=True,
+    order=60,
+    caption="""
+    Accuracy of the full update against the training step, on mathematics and on general
+    knowledge. One line per run from the base at step 0, with 95 % intervals (Wilson for
+    one benchmark, bootstrap over items for a mean); runs are moved apart a little. The
+    means are unweighted over the benchmarks of a domain. Table: ``scores.tsv``.
+    """,
+)
 def accuracy_by_step(scores: pd.DataFrame) -> Figure:
     """Mathematics and knowledge of the full update against the step, per run."""
     panels = present_panels(scores)
     rows = -(-len(panels) // 2)
-    figure, grid = plt.subplots(
+    figure, grid = subplots(
         rows,
         min(len(panels), 2),
         sharex=True,
         squeeze=False,
-        figsize=(WIDTH, 0.4 + 1.8 * rows),
+        height=0.4 + 1.8 * rows,
     )
     for axes, panel in zip(grid.flat, panels, strict=False):
         step_lines(axes, panel_rows(scores, panel))
@@ -225,7 +260,7 @@ def accuracy_by_step(scores: pd.DataFrame) -> Figure:
         axes.set_title(PANELS[panel].replace("\n", " "))
         axes.grid(axis="y")
         accuracy_axis(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        few_ticks(axes.xaxis, integer=True)
     runs = run_colours(scores[~scores["run"].isin([ALL_RUNS, BASE])])
     for line, (run, colour) in enumerate(runs.items()):
         grid[0, 0].annotate(
@@ -239,7 +274,7 @@ def accuracy_by_step(scores: pd.DataFrame) -> Figure:
         )
     for axes in list(grid.flat)[len(panels) :]:
         axes.remove()
-    figure.supxlabel("training step", fontsize=8, color="#333333")
+    outer_labels(figure, "training step")
     return figure
 
 
@@ -252,8 +287,24 @@ def step_lines(axes: Axes, rows: pd.DataFrame) -> None:
         error_bars(axes, line, "score", index, color=colour, marker="o", markersize=3.5)
 
 
+@figure(
+    tables=["recovery.tsv"],
+    category="Scores",
+    sample_sizes=True,
+    order=30,
+    caption="""
+    Share of the full update's gain that each variant keeps, at the final step. 0 is the
+    base and 1 the full update. Dots: ratio of the mean differences to the base, over
+    all runs; lines: 95 % percentile intervals of a paired bootstrap over items and
+    runs, with 10,000 draws. An arrow marks an interval that goes on beyond the axis. A
+    benchmark whose gain cannot be told from zero has no recovery. Table:
+    ``recovery.tsv``.
+    """,
+)
 def recovery(table: pd.DataFrame) -> Figure:
     """Forest plot of the share of the gain that each variant keeps, final step."""
+    from rankone.statistics.intervals import DEFINED
+
     if table.empty:
         return message("No recovery: only the full update was evaluated.")
     pooled = table[(table["run"] == ALL_RUNS) & (table["step"] == final_step(table))]
@@ -268,25 +319,25 @@ def recovery(table: pd.DataFrame) -> Figure:
     if not panels:
         return message("\n".join(["No recovery can be given.", *notes]))
     variants = variant_order(defined["variant"])
-    figure, grid = plt.subplots(
+    figure, grid = subplots(
         1,
         len(panels),
         sharey=True,
         squeeze=False,
-        figsize=(WIDTH, 0.95 + 0.24 * len(variants)),
+        height=0.95 + 0.24 * len(variants),
     )
     for axes, name in zip(grid[0], panels, strict=True):
         forest(axes, defined[defined["benchmark"] == name], variants)
     variant_ticks(grid[0, 0], variants)
     label = "share of the full update's gain that is kept"
-    figure.supxlabel("\n".join([label, *notes]), fontsize=8, color="#333333")
+    outer_labels(figure, "\n".join([label, *notes]))
     return figure
 
 
 def forest(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
     """Recovery of one benchmark: dots, intervals, values, lines at 0 and 1."""
     low, high = RECOVERY_LIMITS
-    axes.axvline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
+    axes.axvline(0, color=GREY, linewidth=0.9, linestyle=DASHED)
     axes.axvline(1, color="black", linewidth=0.9)
     for _, row in rows.iterrows():
         position = variants.index(row["variant"])
@@ -303,13 +354,7 @@ def forest(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
             if beyond:
                 axes.plot(edge, position, marker, color=colour, markersize=4)
         text = f"{row['recovery']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        axes.annotate(
-            text,
-            (1.01, position),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=7,
-        )
+        beside(axes, position, text)
     gain = rows.iloc[0]
     axes.set_title(
         f"{BENCHMARK_LABELS[gain['benchmark']].capitalize()}\n"
@@ -325,6 +370,19 @@ def forest(axes: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
     axes.grid(axis="x")
 
 
+@figure(
+    tables=["differences.tsv"],
+    category="Scores",
+    sample_sizes=True,
+    order=40,
+    caption="""
+    Change in mathematics against change in general knowledge, one point per variant, at
+    the final step. Both are differences to the base in percentage points, of unweighted
+    means over the benchmarks of a domain; crosses are 95 % paired bootstrap intervals
+    over items and runs. Circles are parts of the update, diamonds are controls. Table:
+    ``differences.tsv``.
+    """,
+)
 def mathematics_vs_knowledge(differences: pd.DataFrame) -> Figure:
     """Change in mathematics against change in knowledge, one point per variant."""
     step = final_step(differences)
@@ -338,9 +396,9 @@ def mathematics_vs_knowledge(differences: pd.DataFrame) -> Figure:
         return message("No comparison: mathematics and knowledge are both needed.")
     columns = ["difference", "low", "high"]
     x, y = (100 * rows.loc[name, columns] for name in (KNOWLEDGE, MATHEMATICS))
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.9))
-    axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
-    axes.axvline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    figure, axes = subplots(height=3.9)
+    axes.axhline(0, color=GREY, linewidth=0.8, linestyle=DASHED)
+    axes.axvline(0, color=GREY, linewidth=0.8, linestyle=DASHED)
     variants = variant_order(x.index.intersection(y.index))
     for variant in variants:
         cross(axes, variant, x.loc[variant], y.loc[variant])

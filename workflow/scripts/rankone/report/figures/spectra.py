@@ -1,12 +1,27 @@
 """Figures of heavy tails."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from rankone.report.style import COLOURS, GREY, WIDTH, message, module_order, panel_grid
+from rankone.report.figure import figure
+from rankone.report.style import (
+    COLOURS,
+    DASHED,
+    GREY,
+    message,
+    module_order,
+    outer_labels,
+    panel_grid,
+    subplots,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MODULE_COLOURS = (
     *("#0072B2", "#56B4E9", "#009E73", "#00654B"),
@@ -20,16 +35,28 @@ LINES = {
     ("update", "scale_matched"): ("its scales alone", COLOURS["shrunk"], "--"),
     ("update", "shuffled"): ("its entries shuffled", COLOURS["random_rank1"], ":"),
 }
-# Effects are drawn in margins, linear up to this many and logarithmic beyond.
-LINEAR, MAX_VALUE = 2, 300
 
 
+@figure(
+    tables=["tails_matrices.parquet"],
+    category="Updates",
+    needs="geometry",
+    order=120,
+    caption="""
+    Heavy tails. Hill's exponent of the density of eigenvalues (largest tenth), one dot
+    a matrix at the last step; the dashed line is equality, below it a tail is heavier.
+    Left: the trained weights against the base: what training did to their spectra.
+    Right: the update against Gaussian noise with the same scales of rows and columns,
+    mean of its draws. Table: ``tails_matrices.parquet``, with every statistic and null;
+    means over layers are in ``tails.tsv``.
+    """,
+)
 def heavy_tails(table: pd.DataFrame) -> Figure:
     """Hill's alpha of W_t against W_0, and of the update against its own scales."""
     table = table[table["statistic"] == "hill_alpha"]
     if table.empty:
         return message("No spectra were analysed.")
-    figure, grid = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
+    figure, grid = subplots(1, 2, height=2.9)
     pairs = {
         ("trained", "base"): ("base $W_0$", "trained $W_t$", "Weights"),
         ("update", "scale_matched"): (
@@ -60,10 +87,22 @@ def against(axes: Axes, rows: pd.DataFrame) -> None:
             label=module.removesuffix("_proj"),
         )
     ends = rows[["value", "null_mean"]].stack().quantile([0, 1])
-    axes.plot(ends, ends, color=GREY, lw=0.8, ls=(0, (4, 2)), zorder=0)
+    axes.plot(ends, ends, color=GREY, lw=0.8, ls=DASHED, zorder=0)
     axes.grid()
 
 
+@figure(
+    tables=["tails_curves.parquet"],
+    category="Updates",
+    needs="geometry",
+    order=130,
+    caption="""
+    Spectra of the middle layer. Share of eigenvalues (squared singular values) that are
+    larger than a size, for base, trained weights and update, beside one draw each of
+    noise with the update's scales of rows and columns and of the update with its
+    entries shuffled. A power law is a straight line. Table: ``tails_curves.parquet``.
+    """,
+)
 def tail_curves(table: pd.DataFrame) -> Figure:
     """Share of eigenvalues beyond a size, for the matrices of the middle layer."""
     if table.empty:
@@ -85,8 +124,7 @@ def tail_curves(table: pd.DataFrame) -> Figure:
         bbox_to_anchor=(0.97, 0.1),
         frameon=False,
     )
-    figure.supxlabel("eigenvalue over their mean", fontsize=8, color="#333333")
-    figure.supylabel("share of larger ones", fontsize=8, color="#333333")
+    outer_labels(figure, "eigenvalue over their mean", "share of larger ones")
     return figure
 
 

@@ -1,27 +1,58 @@
 """Figures of updates: their spectra and the share of rank 1."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from rankone.report.figures.scores import BAND, as_trained
+from rankone.report.figure import figure
 from rankone.report.style import (
     COLOURS,
     GREY,
-    WIDTH,
     annotate,
+    colour_bar,
+    heat_map,
     message,
     module_order,
+    outer_labels,
     panel_grid,
+    subplots,
 )
 from rankone.statistics.marchenko_pastur import noise_norm_share, noise_spectrum
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BAND = (0.1, 0.9)  # quantiles over matrices
 MIN_SHARE = 1e-5  # of the norm; smaller singular values are not drawn
 
 
+def last_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each run's last step."""
+    return table[table["step"] == table.groupby("run")["step"].transform("max")]
+
+
+def as_trained(table: pd.DataFrame) -> pd.DataFrame:
+    """Updates against the base, seen in float32, of each run's last step."""
+    seen = (table["update"] == "global") & (table["view"] == "float32")
+    return last_steps(table[seen])
+
+
+@figure(
+    tables=["spectra.parquet"],
+    category="Updates",
+    order=80,
+    caption="""
+    Singular values of the updates over their Frobenius norm, at each run's last step,
+    by module. Line: median over layers and runs; band: 10 % to 90 % of the matrices;
+    the number is the median share of the first value. Dashed: independent Gaussian
+    noise of the same shape (Marchenko-Pastur quantiles). Values below 0.00001 are not
+    shown. Table: ``spectra.parquet``.
+    """,
+)
 def spectra(table: pd.DataFrame) -> Figure:
     """Singular values of updates over the Frobenius norm, per module, final step."""
     table = as_trained(table)
@@ -34,8 +65,9 @@ def spectra(table: pd.DataFrame) -> Figure:
     for axes, module in zip(grid, modules, strict=True):
         spectrum_panel(axes, table[table["module"] == module])
         axes.set_title(module)
-    figure.supxlabel("index of the singular value", fontsize=8, color="#333333")
-    figure.supylabel("singular value / Frobenius norm", fontsize=8, color="#333333")
+    outer_labels(
+        figure, "index of the singular value", "singular value / Frobenius norm"
+    )
     return figure
 
 
@@ -62,24 +94,35 @@ def spectrum_panel(axes: Axes, rows: pd.DataFrame) -> None:
     annotate(axes, 1, noise[0], "noise", offset=(3, -6), fontsize=6.5, color="#555555")
 
 
+@figure(
+    tables=["matrices.tsv"],
+    category="Updates",
+    order=70,
+    caption="""
+    Share of each update's Frobenius norm that its first singular direction holds, layer
+    by module, at each run's last step. The share of the energy is its square. In
+    brackets: the value that independent Gaussian noise of the same shape would give
+    (Marchenko-Pastur edge). A cross marks a direction that is not identifiable, because
+    the first two singular values are too close. Table: ``matrices.tsv``, one row per
+    matrix; no sampling is involved.
+    """,
+)
 def rank1_share(table: pd.DataFrame) -> Figure:
     """Heat map of sigma_1 over the Frobenius norm, layer by module, final step."""
     table = as_trained(table)
     runs = sorted(table["run"].unique())
     modules = module_order(table["module"])
-    figure, grid = plt.subplots(
+    figure, grid = subplots(
         len(runs),
         sharex=True,
         squeeze=False,
-        figsize=(WIDTH, 0.6 + (0.35 + 0.19 * len(modules)) * len(runs)),
+        height=0.6 + (0.35 + 0.19 * len(modules)) * len(runs),
     )
     for axes, run in zip(grid[:, 0], runs, strict=True):
         share_map(axes, table[table["run"] == run], modules)
     grid[-1, 0].set_xlabel("layer")
     grid[-1, 0].tick_params(labelbottom=True)
-    bar = figure.colorbar(grid[0, 0].collections[0], ax=list(grid[:, 0]), pad=0.015)
-    bar.set_label("rank-1 share of the norm")
-    bar.outline.set_visible(False)
+    colour_bar(figure, grid.flat, "rank-1 share of the norm")
     return figure
 
 
@@ -87,16 +130,7 @@ def share_map(axes: Axes, rows: pd.DataFrame, modules: list[str]) -> None:
     """One run's heat map; dots mark directions that are not identifiable."""
     share = rows.pivot(index="module", columns="layer", values="norm_share")
     share = share.reindex(modules)
-    sns.heatmap(
-        share,
-        ax=axes,
-        vmin=0,
-        vmax=1,
-        cmap="viridis",
-        cbar=False,
-        linewidths=0.3,
-        linecolor="white",
-    )
+    heat_map(axes, share)
     layers = list(share.columns)
     for row in rows[~rows["identifiable"].astype(bool)].itertuples():
         centre = layers.index(row.layer) + 0.5, modules.index(row.module) + 0.5
