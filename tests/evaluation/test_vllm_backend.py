@@ -16,6 +16,7 @@ from rankone.errors import UserError
 from rankone.evaluation import vllm_backend
 from rankone.files import write_jsonl
 from rankone.variants.grammar import VLLM_LORA_RANKS, parse
+from rankone.variants.in_place import open_step_weights
 from rankone.weights.checkpoints import index, weight_files
 from saved import requests, save_step
 
@@ -100,12 +101,12 @@ def test_both_backends_make_the_same_table(step, vllm, others):
 
 def test_both_backends_give_every_variant_the_same_likelihoods(step, vllm):
     folder, paths = step
-    places = (weight_files(paths[0]), *paths[1:])
+    weights = open_step_weights(weight_files(paths[0]), *paths[1:])
     recipes = [None, *map(parse, VARIANTS)]
     asked = requests([("1 + 2 =", " 3"), ("what is sun", " good")])
     found = {}
     for backend, opener in evaluate_variants.BACKENDS.items():
-        lm, applied = opener(paths[0], settings(folder, backend), places, recipes)
+        lm, applied = opener(paths[0], settings(folder, backend), weights, recipes)
         for recipe in (*recipes, None):
             with applied(recipe):
                 scores = [score for score, _ in lm.loglikelihood(asked, True)]
@@ -119,10 +120,10 @@ def test_both_backends_give_every_variant_the_same_likelihoods(step, vllm):
 def opened(step, names, **changes):
     """An engine for the variants, and what puts one in place."""
     folder, paths = step
-    places = (weight_files(paths[0]), *paths[1:])
+    weights = open_step_weights(weight_files(paths[0]), *paths[1:])
     recipes = [parse(name) for name in names]
     asked = settings(folder, "vllm", **changes)
-    return vllm_backend.open_engine(paths[0], asked, places, recipes)
+    return vllm_backend.open_engine(paths[0], asked, weights, recipes)
 
 
 def test_an_adapter_is_deleted_and_no_request_is_left(step, vllm):

@@ -217,8 +217,12 @@ def fail_at(monkeypatch, target, name: str, call: int) -> None:
 
 
 CRASHES = [
-    (interventions.FullUpdates, "put", 1),  # before the first matrix
-    (interventions.FullUpdates, "put", 20),  # in the middle of the second substitution
+    (interventions.FullUpdates, "set_update", 1),  # before the first matrix
+    (
+        interventions.FullUpdates,
+        "set_update",
+        20,
+    ),  # in the middle of the second substitution
     (interventions, "update_optimizer_state", 7),
     (measurement, "probe", 3),
     (measurement, "save_factors", 4),

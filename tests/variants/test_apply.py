@@ -11,6 +11,7 @@ from rankone.errors import UserError
 from rankone.linalg import random_matrices, svd
 from rankone.variants import apply, grammar
 from rankone.variants.in_place import covered, open_step_weights, substituted
+from rankone.variants.kind import MatrixUpdate
 from rankone.weights import updates
 from rankone.weights.checkpoints import own_weights, weight_files
 from rankone.weights.factors import save_factors
@@ -24,7 +25,7 @@ FACTORS = svd.exact(UPDATE, 4)
 
 def change(name, seed=0, tensor="w", update=UPDATE, factors=FACTORS):
     recipe = grammar.parse(name)
-    return apply.change(recipe, factors, lambda: update.clone(), seed, tensor)
+    return apply.change(recipe, MatrixUpdate(factors, update.clone, seed, tensor))
 
 
 def sigma(matrix):
@@ -158,55 +159,55 @@ def test_a_zero_update_stays_zero(name):
 
 
 @pytest.fixture
-def files(tmp_path):
-    """The files of a step."""
+def step(tmp_path):
+    """The weights of a step."""
     base, checkpoint, factors = save_step(tmp_path)
     return open_step_weights(weight_files(base), checkpoint, factors)
 
 
-def weights_within(name, files, others="base", dtype=torch.float32):
+def weights_within(name, step, others="base", dtype=torch.float32):
     model = make_model(0).to(dtype)
-    with substituted(model, grammar.parse(name), files, others, seed=0):
+    with substituted(model, grammar.parse(name), step, others, seed=0):
         inside = {k: v.clone() for k, v in own_weights(model).items()}
     return inside, own_weights(model)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", ["full", "rank1", "shrunk", "2x_random_rank1"])
-def test_the_base_is_restored_bit_for_bit(files, name, dtype):
-    inside, after = weights_within(name, files, dtype=dtype)
+def test_the_base_is_restored_bit_for_bit(step, name, dtype):
+    inside, after = weights_within(name, step, dtype=dtype)
     base = own_weights(make_model(0).to(dtype))
     assert all(torch.equal(after[key], base[key]) for key in base)
     assert any(not torch.equal(inside[key], base[key]) for key in base)
 
 
-def test_full_is_the_trained_checkpoint(files):
-    inside, _ = weights_within("full", files)
+def test_full_is_the_trained_checkpoint(step):
+    inside, _ = weights_within("full", step)
     trained = own_weights(make_model(1))
     assert all(torch.equal(inside[key], trained[key]) for key in trained)
 
 
-def test_a_multiple_of_full_leaves_the_other_tensors_to_the_policy(files):
+def test_a_multiple_of_full_leaves_the_other_tensors_to_the_policy(step):
     base, trained = own_weights(make_model(0)), own_weights(make_model(1))
-    inside, _ = weights_within("1x_full", files)
+    inside, _ = weights_within("1x_full", step)
     for name in base:
         expected = trained if updates.locate(name) else base
         assert torch.allclose(inside[name], expected[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("others", ["base", "trained"])
-def test_other_tensors_follow_the_policy(files, others):
-    inside, _ = weights_within("rank1", files, others)
+def test_other_tensors_follow_the_policy(step, others):
+    inside, _ = weights_within("rank1", step, others)
     expected = own_weights(make_model(0 if others == "base" else 1))
     name = "model.embed_tokens.weight"
     assert torch.equal(inside[name], expected[name])
 
 
-def test_outside_its_places_a_variant_is_the_base(files):
+def test_outside_its_places_a_variant_is_the_base(step):
     variant = "rank1_in_q_proj+up_proj_in_layer1"
-    inside, after = weights_within(variant, files)
+    inside, after = weights_within(variant, step)
     changed = sorted(n for n in inside if not torch.equal(inside[n], after[n]))
-    assert changed == covered(grammar.parse(variant), files[0])
+    assert changed == covered(grammar.parse(variant), step.base)
     assert [updates.locate(name) for name in changed] == [(1, "up_proj"), (1, "q_proj")]
 
 
@@ -218,9 +219,9 @@ def test_outside_its_places_a_variant_is_the_base(files):
         ("rank17_in_k_proj", "needs 17 singular directions, .* have at most 16"),
     ],
 )
-def test_what_a_model_does_not_have_is_refused(files, name, sentence):
+def test_what_a_model_does_not_have_is_refused(step, name, sentence):
     with pytest.raises(UserError, match=sentence):
-        covered(grammar.parse(name), files[0])
+        covered(grammar.parse(name), step.base)
 
 
 def test_a_lora_run_has_the_same_variants(tmp_path):
@@ -237,21 +238,21 @@ def test_a_lora_run_has_the_same_variants(tmp_path):
     kept[name] = svd.low_rank(left, right, 4)
     save_factors(tmp_path / "factors.safetensors", kept, {})
     paths = [str(tmp_path / f"{file}.safetensors") for file in ("step", "factors")]
-    files = open_step_weights(weight_files(tmp_path / "base"), *paths)
+    step = open_step_weights(weight_files(tmp_path / "base"), *paths)
     for variant in ("full", "1x_full", "rank2", "rank9", "rank1_rescaled"):
-        inside, after = weights_within(variant, files)
+        inside, after = weights_within(variant, step)
         moved = inside[name] - after[name]
         assert moved.norm() == pytest.approx((left @ right).norm().item(), rel=1e-4)
         if variant != "rank1_rescaled":
             torch.testing.assert_close(moved, left @ right, atol=1e-4, rtol=1e-4)
         assert all(torch.equal(inside[k], after[k]) for k in inside if k != name)
-    assert not (weights_within("direction3", files)[0][name] - base[name]).any()
+    assert not (weights_within("direction3", step)[0][name] - base[name]).any()
 
 
-def test_the_base_is_restored_after_an_error(files):
+def test_the_base_is_restored_after_an_error(step):
     model = make_model(0)
     with pytest.raises(RuntimeError, match="stop"):
-        with substituted(model, grammar.parse("full"), files, "base", 0):
+        with substituted(model, grammar.parse("full"), step, "base", 0):
             raise RuntimeError("stop")
     base = own_weights(make_model(0))
     assert all(torch.equal(own_weights(model)[key], base[key]) for key in base)

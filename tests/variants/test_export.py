@@ -8,8 +8,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import write_adapter
-import write_merged
+import export_variant
 from rankone import names
 from rankone.artefacts import origin
 from rankone.errors import UserError
@@ -51,14 +50,25 @@ def variant_logits(name, step, others="base", dtype=torch.float32):
         return logits(model)
 
 
-def write(script, folder, name, step, **settings):
-    script.main("tiny", 4, name, *step, SETTINGS | settings, folder)
+def write(artefact, folder, name, step, **settings):
+    base, checkpoint, factors = step
+    export_variant.main(
+        run="tiny",
+        step=4,
+        variant=name,
+        model_folder=base,
+        checkpoint=checkpoint,
+        factors=factors,
+        artefact=artefact,
+        settings=SETTINGS | settings,
+        folder=folder,
+    )
     return folder
 
 
 @pytest.mark.parametrize("name", LOW_RANK)
 def test_peft_loads_and_merges_an_adapter_to_the_variants_logits(step, tmp_path, name):
-    folder = write(write_adapter, tmp_path / name, name, step)
+    folder = write("adapter", tmp_path / name, name, step)
     expected = variant_logits(name, step)
     assert not torch.allclose(logits(make_model(0)), expected, atol=1e-3)
     model = PeftModel.from_pretrained(make_model(0), folder)
@@ -69,7 +79,7 @@ def test_peft_loads_and_merges_an_adapter_to_the_variants_logits(step, tmp_path,
 
 @pytest.mark.parametrize("name", LOW_RANK)
 def test_an_adapter_has_the_tensors_that_peft_itself_would_save(step, tmp_path, name):
-    folder = write(write_adapter, tmp_path / name, name, step)
+    folder = write("adapter", tmp_path / name, name, step)
     own = load_file(folder / "adapter_model.safetensors")
     PeftModel.from_pretrained(make_model(0), folder).save_pretrained(
         tmp_path / "peft", save_embedding_layers=False
@@ -80,7 +90,7 @@ def test_an_adapter_has_the_tensors_that_peft_itself_would_save(step, tmp_path, 
 
 
 def test_an_adapter_has_what_vllm_needs(step, tmp_path):
-    folder = write(write_adapter, tmp_path / "rank40pct", "rank40pct", step)
+    folder = write("adapter", tmp_path / "rank40pct", "rank40pct", step)
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["r"] == config["lora_alpha"] == 13
     assert not config["use_rslora"] and not config["use_dora"]
@@ -95,7 +105,7 @@ def test_an_adapter_has_what_vllm_needs(step, tmp_path):
 
 
 def test_the_same_adapter_is_written_twice(step, tmp_path):
-    folders = [write(write_adapter, tmp_path / n, "random_rank1", step) for n in "ab"]
+    folders = [write("adapter", tmp_path / n, "random_rank1", step) for n in "ab"]
     for name in ("adapter_config.json", "provenance.json"):
         first, second = ((folder / name).read_bytes() for folder in folders)
         assert first == second
@@ -108,7 +118,7 @@ def test_the_same_adapter_is_written_twice(step, tmp_path):
     "name", ["full", "rank1", "bulk_matched", "0.5x_without_rank1_in_layer0"]
 )
 def test_a_merged_model_gives_the_variants_logits(step, tmp_path, name, others):
-    folder = write(write_merged, tmp_path / name, name, step, others=others)
+    folder = write("model", tmp_path / name, name, step, others=others)
     model = AutoModelForCausalLM.from_pretrained(folder)
     expected = variant_logits(name, step, others)
     torch.testing.assert_close(logits(model), expected, atol=1e-6, rtol=1e-5)
@@ -117,7 +127,7 @@ def test_a_merged_model_gives_the_variants_logits(step, tmp_path, name, others):
 
 
 def test_a_merged_model_is_loaded_in_the_dtype_in_which_it_was_written(step, tmp_path):
-    folder = write(write_merged, tmp_path / "m", "rank1", step, dtype="bfloat16")
+    folder = write("model", tmp_path / "m", "rank1", step, dtype="bfloat16")
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.dtype == torch.bfloat16
     expected = variant_logits("rank1", step, dtype=torch.bfloat16)
@@ -129,16 +139,16 @@ def test_a_base_in_several_files_is_merged_file_by_file(step, tmp_path):
     make_model(0).save_pretrained(sharded, max_shard_size="40KB")
     assert len(weight_files(sharded)) > 1
     step = [str(sharded), *step[1:]]
-    folder = write(write_merged, tmp_path / "m", "rank1", step)
+    folder = write("model", tmp_path / "m", "rank1", step)
     names = [[path.name for path in weight_files(place)] for place in (sharded, folder)]
     assert names[0] == names[1]
     model = AutoModelForCausalLM.from_pretrained(folder)
     torch.testing.assert_close(logits(model), variant_logits("rank1", step))
 
 
-@pytest.mark.parametrize("script", [write_adapter, write_merged])
-def test_an_artefact_says_where_it_comes_from(step, tmp_path, script):
-    folder = write(script, tmp_path / "artefact", "rank1", step)
+@pytest.mark.parametrize("artefact", ["adapter", "model"])
+def test_an_artefact_says_where_it_comes_from(step, tmp_path, artefact):
+    folder = write(artefact, tmp_path / "artefact", "rank1", step)
     record = json.loads((folder / "provenance.json").read_text())
     assert record["base"] == weights_hash(step[0])
     expected = {"run": "tiny", "step": 4, "recipe": "rank1", "seed": 3}
@@ -150,18 +160,18 @@ def test_an_artefact_says_where_it_comes_from(step, tmp_path, script):
 
 
 @pytest.mark.parametrize(
-    ("script", "name", "settings", "sentence"),
+    ("artefact", "name", "settings", "sentence"),
     [
-        (write_adapter, "shrunk", {}, "no known low rank"),
-        (write_adapter, "rank1", {"others": "trained"}, "others: trained"),
-        (write_adapter, "rank1_in_layer2", {}, "names layer 2"),
-        (write_merged, "rank1_in_layer2", {}, "names layer 2"),
-        (write_merged, "rank", {}, "is unknown"),
+        ("adapter", "shrunk", {}, "no known low rank"),
+        ("adapter", "rank1", {"others": "trained"}, "others: trained"),
+        ("adapter", "rank1_in_layer2", {}, "names layer 2"),
+        ("model", "rank1_in_layer2", {}, "names layer 2"),
+        ("model", "rank", {}, "is unknown"),
     ],
 )
 def test_what_cannot_be_written_leaves_nothing(
-    step, tmp_path, script, name, settings, sentence
+    step, tmp_path, artefact, name, settings, sentence
 ):
     with pytest.raises(UserError, match=sentence):
-        write(script, tmp_path / "artefacts" / name, name, step, **settings)
+        write(artefact, tmp_path / "artefacts" / name, name, step, **settings)
     assert not list(tmp_path.rglob(name))

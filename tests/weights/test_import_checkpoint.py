@@ -224,13 +224,24 @@ def test_an_adapter_becomes_the_update_that_peft_merges(base, tmp_path, options)
 
 
 def test_an_adapter_written_by_rankone_can_be_imported(base, tmp_path):
-    import write_adapter
+    import export_variant
     from saved import save_step
 
     (tmp_path / "made").mkdir()
     step = save_step(tmp_path / "made")
     settings = {"model": {"path": str(base)}, "others": "base", "seed": 0}
-    write_adapter.main("r", 4, "rank1", *step, settings, tmp_path / "given")
+    base_folder, checkpoint, factors = step
+    export_variant.main(
+        run="r",
+        step=4,
+        variant="rank1",
+        model_folder=base_folder,
+        checkpoint=checkpoint,
+        factors=factors,
+        artefact="adapter",
+        settings=settings,
+        folder=tmp_path / "given",
+    )
     found = imported(base, tmp_path / "given")
     name = "model.layers.0.self_attn.q_proj.weight"
     assert found[f"{name}:lora_B"].shape == (32, 1)

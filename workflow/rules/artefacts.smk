@@ -29,11 +29,12 @@ rule write_adapter:
         mem_mb=memory("write_adapter"),
         runtime=minutes("write_adapter"),
     params:
+        artefact="adapter",
         settings=ARTEFACT_SETTINGS,
     message:
         "Writing {wildcards.variant} of {wildcards.run} as an adapter"
     script:
-        "../scripts/write_adapter.py"
+        "../scripts/export_variant.py"
 
 
 rule write_merged:
@@ -54,8 +55,9 @@ rule write_merged:
         mem_mb=memory("write_merged"),
         runtime=minutes("write_merged"),
     params:
+        artefact="model",
         settings=ARTEFACT_SETTINGS,
     message:
         "Writing {wildcards.variant} of {wildcards.run} as a model"
     script:
-        "../scripts/write_merged.py"
+        "../scripts/export_variant.py"

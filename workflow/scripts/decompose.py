@@ -41,9 +41,13 @@ def main(
     trained = index([Path(checkpoint)])
     before = index([Path(previous)] if previous else [])
     check_match(base, trained, checkpoint)
-    files, label = (base, trained, before), f"{run} step {step}"
     for key, factors, values in updates.decompositions(
-        files, settings, label, device()
+        base=base,
+        trained=trained,
+        before=before,
+        settings=settings,
+        label=f"{run} step {step}",
+        device=device(),
     ):
         keys.append({"run": run, "step": step} | key)
         matrices.append(keys[-1] | updates.update_statistics(factors, values))

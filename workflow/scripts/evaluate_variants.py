@@ -11,8 +11,8 @@ from rankone.evaluation import hf_backend, vllm_backend
 from rankone.files import replacing
 from rankone.runtime.device import dtype, own_gpus, set_up
 from rankone.runtime.job import job, time_left
-from rankone.variants.in_place import chosen
-from rankone.weights.checkpoints import index, weight_files
+from rankone.variants.in_place import chosen, open_step_weights
+from rankone.weights.checkpoints import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -39,10 +39,10 @@ def main(
     """
     options, benchmarks = settings["evaluate"], settings["benchmarks"]
     loaded = hf_backend.load_tasks(benchmarks, options["task_folders"], data)
-    paths = (weight_files(model_folder), checkpoint, factors)
-    recipes = chosen(names, index(paths[0]))
+    weights = open_step_weights(weight_files(model_folder), checkpoint, factors)
+    recipes = chosen(names, weights.base)
     lm, applied = BACKENDS[options["backend"]](
-        model_folder, settings, paths, list(recipes.values())
+        model_folder, settings, weights, list(recipes.values())
     )
     precision = str(dtype(options["dtype"])).removeprefix("torch.")
     place = {"run": run, "step": step, "precision": precision}

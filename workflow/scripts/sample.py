@@ -45,9 +45,9 @@ def main(
         sampled_answers.prepare(model, tokenizer, rows[0]["stop"])
     reference = sampled_answers.of_base(models[0], tokenizer, rows, settings, seed)
     tables, begun = {name: [] for name in outputs}, time.monotonic()
-    files = open_step_weights(weight_files(model_folder), checkpoint, factors)
-    for done, (name, recipe) in enumerate(chosen(names, files[0]).items(), start=1):
-        with substituted(models[1], recipe, files, settings.others, seed):
+    weights = open_step_weights(weight_files(model_folder), checkpoint, factors)
+    for done, (name, recipe) in enumerate(chosen(names, weights.base).items(), start=1):
+        with substituted(models[1], recipe, weights, settings.others, seed):
             found = sampled_answers.measure(
                 *(models, tokenizer, rows, reference, settings),
                 (seed, f"{run}:{name}"),

@@ -25,7 +25,7 @@ from rankone.statistics.intervals import (
     percentile,
     resample,
 )
-from rankone.variants.grammar import CONTROL_KINDS, parse
+from rankone.variants.grammar import parse
 
 TRAIN = "train_probe"
 TESTS = ("held_out", "shifted")
@@ -54,13 +54,7 @@ def role(recipe: str | None) -> str:
     if recipe is None:
         return "reference"
     kind = parse(recipe).kind
-    return (
-        "control"
-        if kind in CONTROL_KINDS
-        else "no-op"
-        if kind == "full"
-        else "treatment"
-    )
+    return "control" if kind.control else "no-op" if kind.noop else "treatment"
 
 
 def shared_seeds(probes: pd.DataFrame, arms: Sequence[str]) -> list[str]:

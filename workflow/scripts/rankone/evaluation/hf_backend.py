@@ -25,7 +25,7 @@ from rankone.evaluation.tasks import lm_eval_folder, write_own_tasks
 from rankone.inference.prefix_sharing import can_share, group_rows, pack, predicted
 from rankone.runtime.device import device, dtype
 from rankone.variants.grammar import Recipe
-from rankone.variants.in_place import open_step_weights, substituted
+from rankone.variants.in_place import StepWeights, substituted
 from rankone.weights.base_model import load_model
 
 FEW_SHOT_SEED = 1234  # lm-eval's own default
@@ -191,18 +191,20 @@ def batches(contexts: list, groups: dict, size: int) -> Iterator[list]:
 
 
 def open_model(
-    model_folder: str, settings: dict, paths: tuple, recipes: list[Recipe | None]
+    model_folder: str,
+    settings: dict,
+    weights: StepWeights,
+    recipes: list[Recipe | None],
 ) -> tuple[HFLM, Callable[[Recipe | None], AbstractContextManager]]:
     """lm-eval's model in this process, and the context in which it is a variant.
 
-    `paths` are the base's weight files, a checkpoint and its factors (None for the base
-    alone); `settings` has `evaluate`, `others`, `seed` and `trust_remote_code`.
+    `settings` has `evaluate`, `others`, `seed` and `trust_remote_code`.
     """
     options, trust = settings["evaluate"], settings["trust_remote_code"]
     model = load_model(model_folder, dtype(options["dtype"]), trust)
     model.to(device())
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
-    place = (open_step_weights(*paths), settings["others"], settings["seed"])
+    place = (weights, settings["others"], settings["seed"])
     return (
         wrap(model, tokenizer, options["batch_size"]),
         lambda recipe: substituted(model, recipe, *place),

@@ -19,22 +19,23 @@ from rankone.errors import UserError
 from rankone.runtime.device import dtype
 from rankone.variants.export import write_adapter
 from rankone.variants.grammar import VLLM_LORA_RANKS, Recipe, parse, served_as_adapter
-from rankone.variants.in_place import covered, open_step_weights, substituted_weight
+from rankone.variants.in_place import (
+    StepWeights,
+    covered,
+    open_step_weights,
+    substituted_weight,
+)
 from rankone.weights.checkpoints import WeightMap, index, read, shapes
 from rankone.weights.updates import locate
 
 if TYPE_CHECKING:
     from lm_eval.models.vllm_causallms import VLLM
 
-Paths = tuple[list[Path], str | None, str | None]  # base, a checkpoint, its factors
-
 
 def adapter_rank(recipe: Recipe, base: WeightMap) -> int:
     """The rank of the adapter that holds a recipe."""
-    if recipe.kind == "direction":
-        return 1
     found = shapes(base)
-    return max(recipe.triplets(min(found[name])) for name in covered(recipe, base))
+    return max(recipe.adapter_rank(min(found[name])) for name in covered(recipe, base))
 
 
 def engine_rank(ranks: Iterable[int]) -> int | None:
@@ -70,7 +71,10 @@ def engine_options(model_folder: str, settings: dict, rank: int | None) -> dict:
 
 
 def open_engine(
-    model_folder: str, settings: dict, paths: Paths, recipes: list[Recipe | None]
+    model_folder: str,
+    settings: dict,
+    weights: StepWeights,
+    recipes: list[Recipe | None],
 ) -> tuple["VLLM", Callable[[Recipe | None], AbstractContextManager]]:
     """lm-eval's model in vLLM, and the context in which it is a variant."""
     if not find_spec("vllm"):
@@ -81,9 +85,9 @@ def open_engine(
         )
     from lm_eval.models.vllm_causallms import VLLM, LoRARequest
 
-    base, others = index(paths[0]), settings["others"]
+    others = settings["others"]
     ranks = [
-        adapter_rank(recipe, base)
+        adapter_rank(recipe, weights.base)
         for recipe in recipes
         if recipe and served_as_adapter(recipe, others)
     ]
@@ -93,8 +97,8 @@ def open_engine(
     def applied(recipe: Recipe | None) -> AbstractContextManager:
         if recipe and served_as_adapter(recipe, others):
             request = partial(LoRARequest, recipe.name, numbers[recipe])
-            return adapted(lm, recipe, paths, settings["seed"], request)
-        return substituted(lm, recipe, paths, others, settings["seed"])
+            return adapted(lm, recipe, weights, settings["seed"], request)
+        return substituted(lm, recipe, weights, others, settings["seed"])
 
     return lm, applied
 
@@ -103,7 +107,7 @@ def open_engine(
 def adapted(
     lm: "VLLM",
     recipe: Recipe,
-    paths: Paths,
+    weights: StepWeights,
     seed: int,
     request: Callable[[str], object],
 ) -> Iterator[None]:
@@ -113,9 +117,9 @@ def adapted(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = str(Path(scratch) / recipe.name)
-        settings = {"model": {"path": "base"}, "seed": seed}
+        settings = {"model": {"path": "base"}, "others": "base", "seed": seed}
         record = {"recipe": recipe.name, "seed": seed}
-        write_adapter(folder, recipe, open_step_weights(*paths), settings, record)
+        write_adapter(folder, recipe, weights, settings, record)
         lm.lora_request = request(folder)
         try:
             yield
@@ -125,7 +129,7 @@ def adapted(
 
 @contextmanager
 def substituted(
-    lm: "VLLM", recipe: Recipe | None, paths: Paths, others: str, seed: int
+    lm: "VLLM", recipe: Recipe | None, weights: StepWeights, others: str, seed: int
 ) -> Iterator[None]:
     """Within the block the engine holds the variant; after it, the base again.
 
@@ -134,13 +138,13 @@ def substituted(
     if recipe is None:
         yield
         return
-    places = ([str(file) for file in paths[0]], *paths[1:])
+    paths = weights.paths()
     before = lm.model.collective_rpc("weights_fingerprint")
     try:
-        call(lm, "substitute_weights", recipe.name, *places, others, seed)
+        call(lm, "substitute_weights", recipe.name, *paths, others, seed)
         yield
     finally:
-        call(lm, "restore_weights", places[0])
+        call(lm, "restore_weights", paths[0])
         if lm.model.collective_rpc("weights_fingerprint") != before:
             raise RuntimeError(f"vLLM did not take the base back after {recipe.name}")
 
@@ -156,7 +160,7 @@ class Substitution:
 
     def substitute_weights(
         self,
-        recipe: str,
+        variant: str,
         base: list[str],
         checkpoint: str,
         factors: str,
@@ -164,13 +168,14 @@ class Substitution:
         seed: int,
     ) -> None:
         """Take a variant's weights, one tensor after another."""
-        files = open_step_weights(list(map(Path, base)), checkpoint, factors)
-        weights = (
-            (name, substituted_weight(name, parse(recipe), files, others, seed))
-            for name in files[0]
+        weights = open_step_weights(base, checkpoint, factors)
+        recipe = parse(variant)
+        tensors = (
+            (name, substituted_weight(name, recipe, weights, others, seed))
+            for name in weights.base
         )
         self.take_weights(
-            (name, weight) for name, weight in weights if weight is not None
+            (name, tensor) for name, tensor in tensors if tensor is not None
         )
 
     def restore_weights(self, base: list[str]) -> None:

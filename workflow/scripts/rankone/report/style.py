@@ -30,7 +30,7 @@ from rankone.names import (
     MODULES,
     SHIFTED,
 )
-from rankone.variants.grammar import CONTROL_KINDS, Recipe, parse
+from rankone.variants.grammar import Recipe, parse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,15 +84,6 @@ COLOURS = {
     "shrunk": "#E69F00",
     "random_rank1": "#CC79A7",
 }
-KIND_LABELS = {
-    "full": "full update",
-    "rank": "rank",
-    "direction": "direction",
-    "without_rank": "without rank",
-    "shrunk": "full, shrunk",
-    "random_rank": "random rank",
-    "bulk_matched": "bulk matched (control)",
-}
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PANELS = {
@@ -124,7 +115,7 @@ def variant_label(variant: str) -> str:
     if recipe is None:
         return variant.replace("_", " ")
     size = recipe.rank or (f"{recipe.percent:g} %" if recipe.percent else "")
-    label = f"{KIND_LABELS[recipe.kind]} {size}".strip()
+    label = f"{recipe.kind.label} {size}".strip()
     label += ", rescaled" if recipe.rescaled else ""
     if recipe.modules or recipe.layers:
         label += f" in {', '.join(place_labels(recipe))}"
@@ -155,7 +146,7 @@ def variant_order(variants: Iterable[str]) -> list[str]:
 def variant_marker(variant: str) -> str:
     """Diamond for a control, circle for a part of the update."""
     recipe = find_recipe(variant)
-    return "D" if recipe and recipe.kind in CONTROL_KINDS else "o"
+    return "D" if recipe and recipe.kind.control else "o"
 
 
 def run_colours(table: pd.DataFrame) -> dict[str, str]:

@@ -13,6 +13,7 @@ from rankone.evaluation.tasks import own_tasks
 from rankone.study.estimates import completion_length, parameters
 from rankone.study.runs import expand
 from rankone.variants import grammar
+from rankone.variants.kind import listed, names_of
 from rankone.weights import import_plan
 from rankone.weights.import_plan import NOT_LOW_RANK
 from rankone.weights.model_files import check_model_folder
@@ -229,10 +230,11 @@ def check_intervention(where: str, intervention: dict, config: dict) -> None:
 def check_projection(where: str, recipe: grammar.Recipe, config: dict) -> None:
     """Raise UserError where no moment can be projected on leading directions."""
     optimizer = config["grpo"].get("optim", PLAIN_ADAM[-1])
-    if recipe.kind != "rank" or config["lora"] is not None:
+    if not recipe.kind.projects_moment or config["lora"] is not None:
+        able = listed([f"{name}K" for name in names_of(lambda k: k.projects_moment)])
         raise UserError(
-            f"{where}: optimizer_state: project is for rankK recipes in full training; "
-            "choose keep or zero."
+            f"{where}: optimizer_state: project is for {able} recipes in full "
+            "training; choose keep or zero."
         )
     if optimizer not in PLAIN_ADAM:
         raise UserError(
@@ -251,10 +253,11 @@ def check_lora_intervention(
             f"{where}: reference: last needs updates of growing rank, which LoRA "
             "factors cannot hold; use `base`."
         )
-    if recipe.kind == "bulk_matched" or recipe.percent or (recipe.rank or 0) > rank:
+    known = recipe.kind.fits_lora and not recipe.percent
+    if not known or (recipe.rank or 0) > rank:
         raise UserError(
             f"{where}: LoRA factors of rank {rank} cannot hold {recipe.name}; choose "
-            f"full, shrunk, or a rank of at most {rank}."
+            f"{', '.join(names_of(lambda k: k.share))}, or a rank of at most {rank}."
         )
 
 

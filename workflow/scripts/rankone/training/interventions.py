@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 
 from rankone.errors import UserError
 from rankone.linalg.svd import Factors, leading, low_rank
-from rankone.variants.apply import change, change_factors
+from rankone.variants.apply import balanced, change, change_factors
 from rankone.variants.grammar import Recipe, parse
+from rankone.variants.kind import MatrixUpdate
 from rankone.weights.checkpoints import WeightMap, read, whole
 from rankone.weights.updates import locate
 
@@ -61,8 +62,6 @@ def make(settings: dict | None) -> Intervention | None:
 
 def needed_triplets(recipe: Recipe, shape: Iterable[int]) -> int:
     """Triplets of a matrix of that shape that a measurement and the recipe need."""
-    if recipe.rank is None and recipe.percent is None:
-        return KEPT_RANK
     return max(KEPT_RANK, recipe.triplets(min(shape)))
 
 
@@ -83,13 +82,13 @@ class FullUpdates:
         """Rows and columns of a matrix."""
         return self.tensors[name].shape
 
-    def start(self, name: str) -> torch.Tensor:
+    def reference_weight(self, name: str) -> torch.Tensor:
         """The reference's tensor, where the parameter is."""
         return read(self.reference, name).to(self.tensors[name].device)
 
     def update(self, name: str) -> torch.Tensor:
         """What training added to a matrix [out, in]."""
-        return whole(self.tensors[name]) - self.start(name)
+        return whole(self.tensors[name]) - self.reference_weight(name)
 
     def factors(self, name: str, rank: int) -> Factors:
         """Leading triplets of the update."""
@@ -99,16 +98,19 @@ class FullUpdates:
         """The parameters behind a tensor."""
         return [self.tensors[name]]
 
-    def put(self, name: str, recipe: Recipe, factors: Factors, seed: str) -> None:
-        """Put a recipe's change for the update; `full` leaves every bit as it is."""
-        if recipe.kind == "full" and recipe.scale == 1:
+    def set_update(
+        self, name: str, recipe: Recipe, factors: Factors, seed: str
+    ) -> None:
+        """Replace the update by a recipe's change; a no-op changes no bit."""
+        if recipe.kind.noop and recipe.scale == 1:
             return
-        new = change(recipe, factors, lambda: self.update(name), seed, name)
-        self.tensors[name].copy_(self.start(name) + new)
+        update = MatrixUpdate(factors, lambda: self.update(name), seed, name)
+        new = self.reference_weight(name) + change(recipe, update)
+        self.tensors[name].copy_(new)
 
     def reset(self, name: str) -> None:
         """Put the reference's tensor back."""
-        self.tensors[name].copy_(self.start(name))
+        self.tensors[name].copy_(self.reference_weight(name))
 
 
 class AdapterUpdates:
@@ -144,15 +146,17 @@ class AdapterUpdates:
         first, second = map(whole, self.trained(name))
         return low_rank(self.scaling(name) * second, first, len(first))
 
-    def put(self, name: str, recipe: Recipe, factors: Factors, seed: str) -> None:
-        """Put a recipe's change for the update.
+    def set_update(
+        self, name: str, recipe: Recipe, factors: Factors, seed: str
+    ) -> None:
+        """Replace the update by a recipe's change.
 
         Rows of A that it does not need stay, with zeros in B, so that they can be used
         again; new rows get the mean norm of the old ones.
         """
         first, second = self.trained(name)
-        if recipe.kind == "full" or recipe.kind == "shrunk":
-            second.mul_(recipe.scale * share(recipe, factors))
+        if recipe.kind.share:
+            second.mul_(recipe.scale * recipe.kind.share(factors))
             return
         left, right = self.new_factors(recipe, factors, seed, name)
         rank, norms = len(right), torch.linalg.vector_norm(right, dim=1)
@@ -172,24 +176,17 @@ class AdapterUpdates:
         self, recipe: Recipe, factors: Factors, seed: str, name: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Factors of the change, of at most the adapter's rank."""
-        if recipe.kind == "without_rank":
-            first = recipe.triplets(min(self.shape(name)))
-            root = (recipe.scale * factors.sigma[first:]).sqrt()
-            return factors.left[:, first:] * root, root[:, None] * factors.right[first:]
-        return change_factors(recipe, factors, self.unknown, seed, name)
+        update = MatrixUpdate(factors, self.unknown, seed, name)
+        if part := recipe.kind.from_all_triplets:
+            number = recipe.number(min(self.shape(name)))
+            return balanced(recipe, update, part(update, number))
+        return change_factors(recipe, update)
 
     def unknown(self) -> torch.Tensor:
         """A LoRA update has no more triplets than its rank."""
         raise UserError(
             "intervention.recipe needs more directions than lora.r has; name fewer."
         )
-
-
-def share(recipe: Recipe, factors: Factors) -> float:
-    """What `shrunk` multiplies the update by; 1 for `full`."""
-    if recipe.kind == "full" or factors.norm == 0:
-        return 1.0
-    return factors.sigma[0].item() / factors.norm
 
 
 def updates_of(
@@ -219,7 +216,7 @@ def substitute(
     changed = [name for name in weights.names if recipe.covers(*locate(name))]
     left_alone = [*(set(weights.names) - set(changed)), *weights.others]
     for name in changed:
-        weights.put(name, recipe, measured[name], seed)
+        weights.set_update(name, recipe, measured[name], seed)
         for parameter in weights.trained(name):
             update_optimizer_state(optimizer, parameter, intervention, measured[name])
     for name in left_alone if intervention.others == "reset" else ():

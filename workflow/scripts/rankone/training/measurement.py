@@ -151,7 +151,7 @@ class MeasurementCallback(TrainerCallback):
         self.weights = interventions.updates_of(self.trainer.model, self.base)
         if self.intervention:
             check_whole(self.trainer, self.weights)
-            self.take_up(self.intervention.last_before(state.global_step))
+            self.load_reference(self.intervention.last_before(state.global_step))
         if state.global_step == 0:
             self.observe((0, "step"), optimizer)
 
@@ -248,9 +248,9 @@ class MeasurementCallback(TrainerCallback):
                 if int(file.stem.split("-")[1]) not in needed:
                     file.unlink()
         self.trainer.accelerator.wait_for_everyone()
-        self.take_up(step)
+        self.load_reference(step)
 
-    def take_up(self, step: int | None) -> None:
+    def load_reference(self, step: int | None) -> None:
         """Take updates from the weights after that step's substitution."""
         if self.intervention.reference == "last" and step:
             self.weights.reference = index([self.reference_file(step)])

@@ -4,83 +4,74 @@ Applied to one matrix a recipe gives the change that replaces the update; nothin
 written to disk.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
-from rankone.linalg.random_matrices import bulk_matched, haar
 from rankone.linalg.svd import RESOLUTION, Factors, leading
-from rankone.seeding import random_generator
 from rankone.variants.grammar import Recipe
+from rankone.variants.kind import MatrixUpdate
 
-Update = Callable[[], torch.Tensor]
+if TYPE_CHECKING:
+    from rankone.variants.kind import Triplets
 
 
-def needed_factors(
-    recipe: Recipe, factors: Factors, update: Update
-) -> tuple[Factors, int]:
-    """Factors with at least the triplets that a recipe needs, and how many it needs.
+def prepared(recipe: Recipe, update: MatrixUpdate) -> tuple[MatrixUpdate, int]:
+    """The update with at least the triplets that a recipe needs, and its number.
 
-    They are computed from the update if fewer are stored.
+    They are computed from the whole update if fewer are stored.
     """
-    wanted = recipe.triplets(min(len(factors.left), factors.right.shape[1]))
-    stored = len(factors.sigma)
-    return (factors if wanted <= stored else leading(update(), wanted)), wanted
+    factors = update.factors
+    short = min(len(factors.left), factors.right.shape[1])
+    wanted = recipe.triplets(short)
+    if wanted > len(factors.sigma):
+        update = replace(update, factors=leading(update.whole(), wanted))
+    return update, recipe.number(short)
 
 
-def change_factors(
-    recipe: Recipe, factors: Factors, update: Update, seed: int, tensor: str
+def rescaled(sigma: torch.Tensor, factors: Factors) -> torch.Tensor:
+    """Singular values [k] of a part of an update, scaled to the whole one's norm.
+
+    Zeros where they are mere rounding, or there are none.
+    """
+    norm = torch.linalg.vector_norm(sigma).item()
+    real = norm > RESOLUTION * factors.sigma[0].item()
+    return sigma * (factors.norm / norm if real else 0.0)
+
+
+def balanced(
+    recipe: Recipe, update: MatrixUpdate, triplets: "Triplets"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factors [out, k] and [k, in] float32 of the change of a recipe of low rank.
+    """Triplets as factors [out, k] and [k, in], with the recipe's scales.
 
-    The square roots of the singular values are in both. Rescaled recipes and single
-    directions get the Frobenius norm of the whole update (AlphaRL, eq. 3 and its curve
-    of single subspaces); where they are mere rounding, or there is no such direction,
-    the change is zero.
+    The square roots of the singular values are in both. Rescaled recipes get the
+    Frobenius norm of the whole update (AlphaRL, eq. 3).
     """
-    factors, wanted = needed_factors(recipe, factors, update)
-    single = recipe.kind == "direction"
-    kept = slice(recipe.rank - 1 if single else 0, wanted)
-    left, sigma, right = factors.left[:, kept], factors.sigma[kept], factors.right[kept]
-    if recipe.kind == "random_rank":
-        generator = random_generator(seed, tensor)
-        left = haar(*left.shape, generator)
-        right = haar(*right.T.shape, generator).T
-    if recipe.rescaled or single:
-        norm = torch.linalg.vector_norm(sigma).item()
-        real = norm > RESOLUTION * factors.sigma[0].item()
-        sigma = sigma * (factors.norm / norm if real else 0.0)
+    left, sigma, right = triplets
+    if recipe.rescaled:
+        sigma = rescaled(sigma, update.factors)
     root = (recipe.scale * sigma).sqrt()
     return left * root, root[:, None] * right
 
 
-def dense_change(
-    recipe: Recipe, factors: Factors, update: Update, seed: int, tensor: str
-) -> torch.Tensor:
-    """The change [out, in] of a recipe that keeps more than a few directions.
-
-    `shrunk` is the whole update scaled to the norm of its rank-1 part.
-    """
-    if recipe.kind == "shrunk":
-        share = factors.sigma[0].item() / factors.norm if factors.norm > 0 else 0.0
-        return update() * share
-    if recipe.kind == "bulk_matched":
-        return bulk_matched(update(), random_generator(seed, tensor))
-    if recipe.kind == "without_rank":
-        factors, wanted = needed_factors(recipe, factors, update)
-        return update() - factors.part(wanted)
-    return update()
+def change_factors(
+    recipe: Recipe, update: MatrixUpdate
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors [out, k] and [k, in] float32 of the change of a recipe of low rank."""
+    update, number = prepared(recipe, update)
+    return balanced(recipe, update, recipe.kind.low_rank(update, number))
 
 
-def change(
-    recipe: Recipe, factors: Factors, update: Update, seed: int, tensor: str
-) -> torch.Tensor:
+def change(recipe: Recipe, update: MatrixUpdate) -> torch.Tensor:
     """The change of one matrix [out, in] float32 that a recipe puts for the update.
 
-    `update` is called only by recipes that need more than the stored factors. `seed`
-    and the tensor's name decide the random variants.
+    The whole update is read only for recipes that need more than the stored factors.
     """
-    if recipe.low_rank:
-        left, right = change_factors(recipe, factors, update, seed, tensor)
+    kind = recipe.kind
+    if kind.low_rank:
+        left, right = change_factors(recipe, update)
         return left @ right
-    return recipe.scale * dense_change(recipe, factors, update, seed, tensor)
+    if kind.share:
+        return recipe.scale * (update.whole() * kind.share(update.factors))
+    return recipe.scale * kind.dense(*prepared(recipe, update))

@@ -13,14 +13,14 @@ from rankone.artefacts import sealing
 from rankone.files import replacing_folder
 from rankone.runtime.provenance import commit, versions
 from rankone.variants.apply import change_factors
-from rankone.variants.grammar import Recipe
+from rankone.variants.grammar import Recipe, check_adapter
 from rankone.variants.in_place import (
     StepWeights,
     covered,
-    decomposed,
+    matrix_update,
     substituted_weight,
 )
-from rankone.weights.checkpoints import index, read, weight_files, weights_hash
+from rankone.weights.checkpoints import index, read, weights_hash
 from rankone.weights.updates import locate
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors")
@@ -54,14 +54,14 @@ def save_json(value: dict, path: Path) -> None:
 
 
 def adapter_tensors(
-    recipe: Recipe, names: list[str], files: StepWeights, seed: int
+    recipe: Recipe, names: list[str], weights: StepWeights, seed: int
 ) -> tuple[dict[str, torch.Tensor], int]:
     """LoRA factors by PEFT's names, lora_A [r, in] and lora_B [out, r] float32, and r.
 
     vLLM wants one r for all matrices: smaller ranks are padded with zeros.
     """
     pairs = {
-        name: change_factors(recipe, *decomposed(name, files), seed, name)
+        name: change_factors(recipe, matrix_update(name, weights, seed))
         for name in names
     }
     rank = max(left.shape[1] for left, _ in pairs.values())
@@ -101,14 +101,20 @@ def adapter_config(recipe: Recipe, names: list[str], rank: int, model: dict) -> 
 
 
 def write_adapter(
-    folder: str | Path, recipe: Recipe, files: StepWeights, settings: dict, record: dict
+    folder: str | Path,
+    recipe: Recipe,
+    weights: StepWeights,
+    settings: dict,
+    record: dict,
 ) -> None:
     """Write a variant of low rank as a LoRA adapter that PEFT and vLLM load.
 
-    `settings` has `model` (the config's mapping) and `seed`.
+    `settings` has `model` (the config's mapping), `others` and `seed`. UserError for a
+    variant that no adapter can hold.
     """
-    names = covered(recipe, files[0])
-    tensors, rank = adapter_tensors(recipe, names, files, settings["seed"])
+    check_adapter(recipe, settings["others"])
+    names = covered(recipe, weights.base)
+    tensors, rank = adapter_tensors(recipe, names, weights, settings["seed"])
     with replacing_folder(folder) as target:
         save(tensors, target / "adapter_model.safetensors", record)
         config = adapter_config(recipe, names, rank, settings["model"])
@@ -119,8 +125,7 @@ def write_adapter(
 def write_merged(
     folder: str | Path,
     recipe: Recipe,
-    model_folder: str | Path,
-    files: StepWeights,
+    weights: StepWeights,
     settings: dict,
     record: dict,
 ) -> None:
@@ -129,32 +134,32 @@ def write_merged(
     `settings` has `dtype`, `others` and `seed`. Weights are composed in float32 and
     rounded once; one file of the base is in memory at a time.
     """
-    covered(recipe, files[0])
+    covered(recipe, weights.base)
+    files = weights.base_files()
     with replacing_folder(folder) as target:
-        for file in Path(model_folder).glob("[!.]*"):
+        for file in files[0].parent.glob("[!.]*"):
             if file.is_file() and file.suffix != ".safetensors":
                 shutil.copyfile(file, target / file.name)
-        for file in weight_files(model_folder):
-            save(
-                merged_weights(file, recipe, files, settings),
-                target / file.name,
-                record,
-            )
+        for file in files:
+            tensors = merged_weights(file, recipe, weights, settings)
+            save(tensors, target / file.name, record)
         config = json.loads((target / "config.json").read_text(encoding="utf-8"))
         save_json(config | {"dtype": settings["dtype"]}, target / "config.json")
         save_json(record, target / "provenance.json")
 
 
 def merged_weights(
-    file: Path, recipe: Recipe, files: StepWeights, settings: dict
+    file: Path, recipe: Recipe, weights: StepWeights, settings: dict
 ) -> dict[str, torch.Tensor]:
     """The variant's weights of the tensors in one file of the base."""
-    dtype, weights = getattr(torch, settings["dtype"]), {}
-    names = index([file])
-    for name in names:
+    dtype, tensors = getattr(torch, settings["dtype"]), {}
+    for name in index([file]):
         weight = substituted_weight(
-            name, recipe, files, settings["others"], settings["seed"]
+            name, recipe, weights, settings["others"], settings["seed"]
         )
-        weight = read(files[0], name) if weight is None else weight
-        weights[name] = weight.to(dtype).contiguous()
-    return weights
+        weight = read(weights.base, name) if weight is None else weight
+        tensors[name] = weight.to(dtype).contiguous()
+    return tensors
+
+
+WRITERS = {"adapter": write_adapter, "model": write_merged}

@@ -2,36 +2,24 @@
 
     [LAMBDAx_]KIND[_rescaled][_in_WHERE]...
 
-KIND is full, shrunk, bulk_matched, rankK, rankPpct, without_rankK, without_rankPpct,
-random_rankK, random_rankPpct or directionI; WHERE is modules joined by `+`, layerA or
-layersA-B. config/README.md says what each part means.
+KIND is one of variants/kinds with its number, if it has one; WHERE is modules joined by
+`+`, layerA or layersA-B. config/README.md says what each part means.
 """
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from rankone.errors import UserError
-from rankone.names import MODULES
+from rankone.names import FULL, MODULES
+from rankone.variants.kind import KINDS, Parameter, VariantKind, listed, names_of
 
-GRAMMAR = re.compile(
-    r"(?:(?P<scale>\d+(?:\.\d+)?)x_)?"
-    r"(?:(?P<whole>full|shrunk|bulk_matched)"
-    r"|(?P<kind>rank|random_rank|without_rank|direction)"
-    r"(?:(?P<percent>\d+(?:\.\d+)?)pct|(?P<rank>\d+)))"
-    r"(?P<rescaled>_rescaled)?"
-    r"(?P<where>(?:_in_[a-z0-9_+-]+)?)"
-)
 LAYERS = re.compile(r"layer(?:s(\d+)-)?(\d+)")
-RESCALABLE = ("rank", "random_rank")
-LOW_RANK = (*RESCALABLE, "direction")
 # What vLLM allows as max_lora_rank (vllm.config.lora.MaxLoRARanks).
 VLLM_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-CONTROL_KINDS = ("random_rank", "without_rank", "shrunk", "bulk_matched")
-EXAMPLES = (
-    "full, rank1, rank4_rescaled, rank5pct, without_rank1, random_rank1, direction3, "
-    "shrunk, bulk_matched, 0.5x_rank1, rank1_in_q_proj+k_proj_in_layers0-9"
-)
+SYNTAX_EXAMPLES = ("0.5x_rank1", "rank1_in_q_proj+k_proj_in_layers0-9")
 
 
 @dataclass(frozen=True)
@@ -43,7 +31,7 @@ class Recipe:
     """
 
     name: str
-    kind: str
+    kind: VariantKind
     rank: int | None = None
     percent: float | None = None
     rescaled: bool = False
@@ -54,39 +42,68 @@ class Recipe:
     @property
     def trained(self) -> bool:
         """Whether it is the trained checkpoint itself, with all its other tensors."""
-        return self.name == "full"
+        return self.name == FULL
 
     @property
     def low_rank(self) -> bool:
         """Whether the change of a matrix is a product of factors of known rank."""
-        return self.kind in LOW_RANK
+        return self.kind.low_rank is not None
 
     def covers(self, layer: int, module: str) -> bool:
         """Whether it changes the matrix of that layer and module."""
         first, last = self.layers or (layer, layer)
         return first <= layer <= last and module in (self.modules or MODULES)
 
-    def triplets(self, short: int) -> int:
-        """Leading triplets that it needs of a matrix with that short side.
+    def number(self, short: int) -> int:
+        """Its K or I for a matrix with that short side; 0 where the name has none.
 
-        P percent of the short side are rounded up; `rank` is cut to it.
+        P percent of the short side are rounded up.
         """
         if self.percent is None:
-            return min(self.rank, short)
+            return self.rank or 0
         # Rounded first: 1.1 % of 3000 are 33, in floating point a little more.
         return math.ceil(round(self.percent * short / 100, 9))
+
+    def triplets(self, short: int) -> int:
+        """Leading triplets that it needs of a matrix with that short side."""
+        return min(self.number(short), short)
+
+    def adapter_rank(self, short: int) -> int:
+        """The rank of its change of such a matrix, for a recipe of low rank."""
+        return self.kind.fixed_rank or self.triplets(short)
+
+
+def longest_first(kinds: Iterable[VariantKind]) -> str:
+    """A pattern of their names; of two that begin alike the longer one counts."""
+    return "|".join(sorted((kind.name for kind in kinds), key=len, reverse=True))
+
+
+@cache
+def pattern(kinds: tuple[VariantKind, ...]) -> re.Pattern:
+    """The grammar as a regular expression."""
+    alone = [kind for kind in kinds if kind.parameter is Parameter.NONE]
+    numbered = [kind for kind in kinds if kind.parameter is not Parameter.NONE]
+    return re.compile(
+        r"(?:(?P<scale>\d+(?:\.\d+)?)x_)?"
+        rf"(?:(?P<whole>{longest_first(alone)})"
+        rf"|(?P<kind>{longest_first(numbered)})"
+        r"(?:(?P<percent>\d+(?:\.\d+)?)pct|(?P<rank>\d+)))"
+        r"(?P<rescaled>_rescaled)?"
+        r"(?P<where>(?:_in_[a-z0-9_+-]+)?)"
+    )
 
 
 def parse(name: str) -> Recipe:
     """Parse a variant's name; UserError says which part is wrong."""
-    match = GRAMMAR.match(name)
+    kinds = KINDS.load()
+    match = pattern(tuple(kinds.values())).match(name)
     if not match:
         raise unknown(name, "there is no such kind")
     if rest := name[match.end() :]:
         raise unknown(name, f"{rest!r} does not belong there")
     recipe = Recipe(
         name,
-        match["whole"] or match["kind"],
+        kinds[match["whole"] or match["kind"]],
         int(match["rank"]) if match["rank"] else None,
         float(match["percent"]) if match["percent"] else None,
         bool(match["rescaled"]),
@@ -98,11 +115,17 @@ def parse(name: str) -> Recipe:
     return recipe
 
 
+def examples() -> list[str]:
+    """Names of every kind, and with every other part of the grammar."""
+    own = [example for kind in KINDS.load().values() for example in kind.examples]
+    return [*own, *SYNTAX_EXAMPLES]
+
+
 def unknown(name: str, reason: str) -> UserError:
     """The error for a name that is not in the grammar."""
     return UserError(
-        f"Variant {name!r} is unknown: {reason}; expected e.g. {EXAMPLES} "
-        "(config/README.md, Variants)."
+        f"Variant {name!r} is unknown: {reason}; expected e.g. "
+        f"{', '.join(examples())} (config/README.md, Variants)."
     )
 
 
@@ -123,7 +146,7 @@ def parse_scope(where: str) -> tuple[frozenset[str] | None, tuple[int, int] | No
 
 def flaw(recipe: Recipe) -> str | None:
     """Why a recipe means nothing; None where it means something."""
-    percent, modules = recipe.percent, recipe.modules
+    kind, percent, modules = recipe.kind, recipe.percent, recipe.modules
     strange = sorted((modules or set()) - set(MODULES))
     checks = {
         "LAMBDA must be more than 0": recipe.scale == 0,
@@ -131,11 +154,11 @@ def flaw(recipe: Recipe) -> str | None:
         "P must be more than 0 and at most 100": (
             percent is not None and not 0 < percent <= 100
         ),
-        "a direction has a number, not a percentage": (
-            recipe.kind == "direction" and percent is not None
+        f"a {kind.name} has a number, not a percentage": (
+            kind.parameter is Parameter.INDEX and percent is not None
         ),
-        f"only {' and '.join(RESCALABLE)} can be _rescaled": (
-            recipe.rescaled and recipe.kind not in RESCALABLE
+        f"only {listed(names_of(lambda k: k.rescalable))} can be _rescaled": (
+            recipe.rescaled and not kind.rescalable
         ),
         f"{', '.join(strange)} is none of {', '.join(MODULES)}, layerA, layersA-B": (
             strange
@@ -153,7 +176,8 @@ def check_adapter(recipe: Recipe, others: str) -> None:
     if not recipe.low_rank:
         raise UserError(
             f"artefacts.adapters: {recipe.name} has no known low rank, and an adapter "
-            "holds only rank, random_rank and direction; name it in artefacts.models."
+            f"holds only {listed(names_of(lambda k: k.low_rank))}; name it in "
+            "artefacts.models."
         )
     if others == "trained":
         raise UserError(
@@ -169,10 +193,10 @@ def served_as_adapter(recipe: Recipe, others: str) -> bool:
 
 def check_served(recipe: Recipe, others: str) -> None:
     """Raise UserError for a variant of more directions than vLLM serves."""
-    if served_as_adapter(recipe, others) and recipe.kind != "direction":
-        if (recipe.rank or 0) > VLLM_LORA_RANKS[-1]:
-            raise UserError(
-                f"variants: {recipe.name} needs an adapter of rank {recipe.rank}, but "
-                f"vLLM serves at most {VLLM_LORA_RANKS[-1]}; name fewer directions, "
-                "or use evaluate.backend: hf."
-            )
+    rank = recipe.kind.fixed_rank or recipe.rank or 0
+    if served_as_adapter(recipe, others) and rank > VLLM_LORA_RANKS[-1]:
+        raise UserError(
+            f"variants: {recipe.name} needs an adapter of rank {rank}, but vLLM serves "
+            f"at most {VLLM_LORA_RANKS[-1]}; name fewer directions, or use "
+            "evaluate.backend: hf."
+        )

@@ -1,16 +1,18 @@
 """Variants applied in place to one loaded model, and the base restored bit for bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
 from rankone.errors import UserError
-from rankone.linalg.svd import Factors
-from rankone.variants.apply import Update, change
+from rankone.names import BASE
+from rankone.variants.apply import change
 from rankone.variants.grammar import Recipe, parse
+from rankone.variants.kind import MatrixUpdate
 from rankone.weights.checkpoints import (
     WeightMap,
     check_match,
@@ -22,20 +24,40 @@ from rankone.weights.checkpoints import (
 from rankone.weights.factors import load_factors
 from rankone.weights.updates import locate, read_trained, read_update
 
-StepWeights = tuple[
-    WeightMap, WeightMap, WeightMap
-]  # of the base, a checkpoint, its factors
+
+@dataclass(frozen=True)
+class StepWeights:
+    """The weights that variants of one exported step are made from, tensor by tensor.
+
+    `checkpoint` and `factors` are empty for the base alone.
+    """
+
+    base: WeightMap
+    checkpoint: WeightMap
+    factors: WeightMap
+
+    def base_files(self) -> list[Path]:
+        """The base's weight files, sorted."""
+        return sorted(set(self.base.values()))
+
+    def paths(self) -> tuple[list[str], str | None, str | None]:
+        """Arguments with which another process opens the same files."""
+        checkpoint, factors = (
+            next((str(file) for file in files.values()), None)
+            for files in (self.checkpoint, self.factors)
+        )
+        return [str(file) for file in self.base_files()], checkpoint, factors
 
 
 def open_step_weights(
-    base: list[Path], checkpoint: str | None, factors: str | None
+    base: Sequence[str | Path], checkpoint: str | None, factors: str | None
 ) -> StepWeights:
     """Index base, checkpoint and factors; the last two may be None (the base alone)."""
-    before = index(base)
+    before = index([Path(file) for file in base])
     trained, kept = (index([Path(p)] if p else []) for p in (checkpoint, factors))
     if checkpoint:
         check_match(before, trained, checkpoint)
-    return before, trained, kept
+    return StepWeights(base=before, checkpoint=trained, factors=kept)
 
 
 def covered(recipe: Recipe, base: WeightMap) -> list[str]:
@@ -68,20 +90,24 @@ def chosen(names: list[str], base: WeightMap) -> dict[str, Recipe | None]:
 
     Raises UserError for a recipe that this model cannot have.
     """
-    found = {name: None if name == "base" else parse(name) for name in names}
+    found = {name: None if name == BASE else parse(name) for name in names}
     for recipe in filter(None, found.values()):
         covered(recipe, base)
     return found
 
 
-def decomposed(name: str, files: StepWeights) -> tuple[Factors, Update]:
-    """Stored factors of one matrix, and a function that gives its whole update."""
-    base, trained, kept = files
-    return load_factors(kept, name), lambda: read_update(base, trained, name)
+def matrix_update(name: str, weights: StepWeights, seed: int) -> MatrixUpdate:
+    """The update of one matrix: stored factors, the whole read on demand."""
+    return MatrixUpdate(
+        factors=load_factors(weights.factors, name),
+        whole=lambda: read_update(weights.base, weights.checkpoint, name),
+        seed=seed,
+        tensor=name,
+    )
 
 
 def substituted_weight(
-    name: str, recipe: Recipe, files: StepWeights, others: str, seed: int
+    name: str, recipe: Recipe, weights: StepWeights, others: str, seed: int
 ) -> torch.Tensor | None:
     """The float32 weight that a recipe gives one tensor, or None for the base's own.
 
@@ -89,22 +115,26 @@ def substituted_weight(
     cover; tensors other than the seven maps follow the policy `others` (`base` or
     `trained`).
     """
-    base, trained, _ = files
     place = locate(name)
     if recipe.trained or (not place and others == "trained"):
-        return read_trained(base, trained, name)
+        return read_trained(weights.base, weights.checkpoint, name)
     if not place or not recipe.covers(*place):
         return None
-    return read(base, name) + change(recipe, *decomposed(name, files), seed, name)
+    update = matrix_update(name, weights, seed)
+    return read(weights.base, name) + change(recipe, update)
 
 
 @torch.no_grad()
 def substitute(
-    model: PreTrainedModel, recipe: Recipe, files: StepWeights, others: str, seed: int
+    model: PreTrainedModel,
+    recipe: Recipe,
+    weights: StepWeights,
+    others: str,
+    seed: int,
 ) -> None:
     """Write a variant's weights into a model that holds the base."""
     for name, parameter in own_weights(model).items():
-        weight = substituted_weight(name, recipe, files, others, seed)
+        weight = substituted_weight(name, recipe, weights, others, seed)
         if weight is not None:
             parameter.copy_(weight)
 
@@ -123,7 +153,7 @@ def restore(model: PreTrainedModel, base: WeightMap) -> None:
 def substituted(
     model: PreTrainedModel,
     recipe: Recipe | None,
-    files: StepWeights,
+    weights: StepWeights,
     others: str,
     seed: int,
 ) -> Iterator[None]:
@@ -135,7 +165,7 @@ def substituted(
         yield
         return
     try:
-        substitute(model, recipe, files, others, seed)
+        substitute(model, recipe, weights, others, seed)
         yield
     finally:
-        restore(model, files[0])
+        restore(model, weights.base)

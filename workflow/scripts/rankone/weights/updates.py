@@ -23,6 +23,12 @@ def locate(name: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
+def matrix_key(name: str) -> dict[str, int | str]:
+    """Columns `layer` and `module` of a substituted weight matrix in tables."""
+    layer, module = locate(name)
+    return {"layer": layer, "module": module}
+
+
 def adapter(
     trained: WeightMap, before: WeightMap, name: str
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -96,22 +102,24 @@ def decompose(
 
 
 def decompositions(
-    files: tuple[WeightMap, WeightMap, WeightMap],
+    *,
+    base: WeightMap,
+    trained: WeightMap,
+    before: WeightMap,
     settings: dict,
     label: str,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[dict, Factors, torch.Tensor | None]]:
     """Key, factors and singular values of every update and view of every matrix.
 
-    `files` are of the base, a checkpoint and the one before; `settings` are the
-    config's `decompose`, `label` is for the progress bar.
+    Local updates of the checkpoint `trained` are from the one `before`, which is empty
+    for the base. `settings` are the config's `decompose`, `label` is for the progress
+    bar.
     """
-    base, trained, before = files
     for name in tqdm(sorted(filter(locate, base)), desc=label, mininterval=1):
-        layer, module = locate(name)
         for kind in settings["updates"]:
             for view in settings["views"]:
-                key = {"update": kind, "view": view, "layer": layer, "module": module}
+                key = {"update": kind, "view": view} | matrix_key(name)
                 found = decompose(
                     *(base, trained, name, settings["rank"]),
                     before=before if kind == "local" else None,
