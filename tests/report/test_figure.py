@@ -97,11 +97,11 @@ def plan(tmp_path_factory):
     (folder / "dump.smk").write_text(
         DUMP.format(snakefile=ROOT / "Snakefile", output=folder / "plan.json")
     )
-    study = ["--directory", folder, "--configfile", tiny.save_study(folder)]
+    config = tiny.save_study(folder, plugins=[str(folder / "dots.py")])
+    study = ["--directory", folder, "--configfile", config]
     python(
         *("-m", "snakemake", "--snakefile", folder / "dump.smk", *study),
         *("--replace-workflow-config", "-n", "--", "results/report.html"),
-        RANKONE_PLUGINS=str(folder / "dots.py"),
     )
     return json.loads((folder / "plan.json").read_text())
 
