@@ -23,6 +23,7 @@ from rankone.study.disk import GIGABYTE, check_room, disk_needed
 from rankone.study.runs import expand
 from rankone.study.validation import check, completion_limits
 from rankone.study.yaml_keys import check_keys
+from rankone.training.method import method_settings
 from rankone.weights.import_plan import hub_revision as hub
 from rankone.weights.model_files import weight_files
 
@@ -391,8 +392,8 @@ def closing(path):
 
 def training_settings(wildcards):
     """Everything that decides the outcome of a run."""
-    return {
-        "grpo": config["grpo"],
+    arm = RUNS[wildcards.run]["arm"]
+    return method_settings(config, arm) | {
         "lora": config["lora"],
         "schedule": config["schedule"],
         "probes": config["probes"],

@@ -15,8 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from transformers import TrainerCallback
-from trl import GRPOTrainer
+from transformers import Trainer, TrainerCallback
 from trl.models import unwrap_model_for_generation
 
 from rankone.data.verifiers.registry import correct
@@ -27,6 +26,7 @@ from rankone.linalg.svd import Factors
 from rankone.seeding import random_generator
 from rankone.training import interventions
 from rankone.training.interventions import AdapterUpdates, FullUpdates
+from rankone.training.method import Generation
 from rankone.weights.checkpoints import index, own_weights
 from rankone.weights.factors import load_factors, save_factors
 from rankone.weights.updates import locate, update_statistics
@@ -59,32 +59,40 @@ def measure_points(settings: dict) -> list[MeasurePoint]:
 
 
 def complete(
-    trainer: GRPOTrainer, prompts: list[str], greedy: list[bool], size: int, seed: int
+    trainer: Trainer,
+    how: Generation,
+    prompts: list[str],
+    greedy: list[bool],
+    size: int,
+    seed: int,
 ) -> list[str]:
-    """One completion of every prompt: the best one, or one sampled as in training."""
-    args = trainer.args
+    """One completion of every prompt: the best one, or one sampled as `how` says."""
     names = ("temperature", "top_p", "top_k", "min_p")
     with (
         unwrap_model_for_generation(
             trainer.model_wrapped,
             trainer.accelerator,
-            gather_deepspeed3_params=args.ds3_gather_for_generation,
-            gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
+            gather_deepspeed3_params=how.gather,
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
         ) as model,
         whole_autocast(trainer),
     ):
         return generation.complete(
             *(model, trainer.processing_class, prompts, greedy),
-            {name: getattr(args, name) for name in names},
-            tokens=args.max_completion_length,
+            {name: getattr(how, name) for name in names},
+            tokens=how.tokens,
             size=size,
             seed=seed,
-            repetition_penalty=args.repetition_penalty,
+            repetition_penalty=how.repetition_penalty,
         )
 
 
 def probe(
-    trainer: GRPOTrainer, problems: dict[str, list[dict]], settings: dict, seed: str
+    trainer: Trainer,
+    how: Generation,
+    problems: dict[str, list[dict]],
+    settings: dict,
+    seed: str,
 ) -> list[dict]:
     """Correct answers to every problem of every split: one greedy, some at random.
 
@@ -104,7 +112,9 @@ def probe(
     asked, greedy = map(list, zip(*each, strict=True))
     prompts = [row["prompt"] for row in asked]
     number = random_generator(seed, "probe").initial_seed()
-    completions = complete(trainer, prompts, greedy, settings["batch_size"], number)
+    completions = complete(
+        trainer, how, prompts, greedy, settings["batch_size"], number
+    )
     right = iter(correct(completions, asked))
     return [
         key | {"correct": sum(islice(right, counts[way])), "samples": counts[way]}
@@ -132,13 +142,15 @@ class MeasurementCallback(TrainerCallback):
 
     def __init__(
         self,
-        trainer: GRPOTrainer,
+        trainer: Trainer,
+        how: Generation,
         folder: Path,
         base: list[Path],
         settings: dict,
         problems: dict[str, list[dict]],
     ):
-        self.trainer, self.folder, self.base = trainer, folder, index(base)
+        self.trainer, self.how = trainer, how
+        self.folder, self.base = folder, index(base)
         self.problems = problems
         self.intervention = interventions.make(settings["intervention"])
         self.settings, self.seed = settings["probes"], settings["seed"]
@@ -178,7 +190,8 @@ class MeasurementCallback(TrainerCallback):
         measured = self.decompose() if moment[0] else {}
         decomposed = time.monotonic()
         rows = probe(
-            self.trainer, self.problems, self.settings, f"{self.seed}:{moment}"
+            *(self.trainer, self.how, self.problems, self.settings),
+            f"{self.seed}:{moment}",
         )
         self.seconds["probes"] += time.monotonic() - decomposed
         self.seconds["substitution"] += (decomposed - begun) * (moment[1] != "step")
@@ -256,12 +269,12 @@ class MeasurementCallback(TrainerCallback):
             self.weights.reference = index([self.reference_file(step)])
 
 
-def sharded(trainer: GRPOTrainer) -> bool:
+def sharded(trainer: Trainer) -> bool:
     """Whether a process has only parts of matrices."""
     return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
-def whole_autocast(trainer: GRPOTrainer) -> AbstractContextManager:
+def whole_autocast(trainer: Trainer) -> AbstractContextManager:
     """Autocast around a whole generation, whose cast weights are kept.
 
     Sharded weights are put together layer by layer: to keep them would fill the memory.
@@ -269,7 +282,7 @@ def whole_autocast(trainer: GRPOTrainer) -> AbstractContextManager:
     return nullcontext() if sharded(trainer) else trainer.accelerator.autocast()
 
 
-def check_whole(trainer: GRPOTrainer, weights: FullUpdates | AdapterUpdates) -> None:
+def check_whole(trainer: Trainer, weights: FullUpdates | AdapterUpdates) -> None:
     """Raise UserError where weights are in parts, or not in float32."""
     if sharded(trainer):
         raise UserError(
@@ -281,7 +294,7 @@ def check_whole(trainer: GRPOTrainer, weights: FullUpdates | AdapterUpdates) -> 
             if parameter.dtype != torch.float32:
                 raise UserError(
                     f"intervention: {name} is {parameter.dtype}, but float32 master "
-                    "weights are needed; load the model in float32 (grpo.bf16 only "
+                    "weights are needed; load the model in float32 (bf16 only "
                     "sets the precision of the passes)."
                 )
 
@@ -315,7 +328,7 @@ def gather_probes(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.Data
 def gather_updates(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
     """One row per moment and matrix.
 
-    The statistics of describe(), the norms of Adam's moments, and the cosines of the
+    What update_statistics() gives, the norms of Adam's moments, and the cosines of the
     first singular vectors to those of the moment before.
     """
     rows, before = [], None
