@@ -44,8 +44,8 @@ def main(
     verifiers = run_identity.used_verifiers(problems)
     made = run_identity.made_with(settings, verifiers)
     manifest = run_state.claim_state(state, identity, verifiers, made)
-    moments = measurement.measure_points(settings)
-    if not run_state.finished(state, list(checkpoints), moments):
+    points = measurement.measure_points(settings)
+    if not run_state.finished(state, list(checkpoints), points):
         manifest = run_state.claim_code(state, run, manifest, made, code_changes)
         size = sum(file.stat().st_size for file in base)
         check_disk(size * (len(checkpoints) + STATE_COPIES), [str(state)])
@@ -69,10 +69,10 @@ def main(
     rows = pd.DataFrame(run_state.read_metrics(state / "metrics.jsonl"))
     last = run_state.export_path(state / "exports", max(checkpoints))
     run_state.check_result(run, rows, base, last)
-    stems = {m: measurement.point_stem(state / "measured", m) for m in moments if m[0]}
-    measured = {m: f"{stem}.factors.safetensors" for m, stem in stems.items()}
+    stems = {p: measurement.point_stem(state / "measured", p) for p in points if p[0]}
+    measured = {p: f"{stem}.factors.safetensors" for p, stem in stems.items()}
     save_directions(directions, measured, {"run": run, "dtype": "float32"})
-    run_state.publish(state, run, moments, tables, checkpoints)
+    run_state.publish(state, run, points, tables, checkpoints)
 
 
 if __name__ == "__main__":

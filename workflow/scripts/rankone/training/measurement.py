@@ -1,9 +1,9 @@
 """What is measured during training, and when an intervention acts.
 
-A moment is a step and one of `before` and `after` a substitution, or `step` where there
-is none. At each, the verifier's reward on fixed problems and the first triplet of every
-update are measured, with random numbers of their own: a run that is measured ends with
-the same weights as one that is not.
+A point of measurement is a step and one of `before` and `after` a substitution, or
+`step` where there is none. At each, the verifier's reward on fixed problems and the
+first triplet of every update are measured, with random numbers of their own: a run that
+is measured ends with the same weights as one that is not.
 """
 
 import logging
@@ -24,6 +24,7 @@ from rankone.files import replacing
 from rankone.inference import generation
 from rankone.linalg.svd import Factors
 from rankone.seeding import random_generator
+from rankone.tables_io import write_table
 from rankone.training import interventions
 from rankone.training.interventions import AdapterUpdates, FullUpdates
 from rankone.training.method import Generation
@@ -46,7 +47,7 @@ PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
 
 
 def measure_points(settings: dict) -> list[MeasurePoint]:
-    """Every moment of a run in order: start, exports, substitutions, every so many."""
+    """Every point of a run in order: start, exports, substitutions, every so many."""
     schedule, every = settings["schedule"], settings["probes"]["every"]
     intervention = interventions.make(settings["intervention"])
     found: list[MeasurePoint] = [(0, "step")]
@@ -135,7 +136,7 @@ def first(factors: Factors) -> Factors:
 
 
 class MeasurementCallback(TrainerCallback):
-    """Measures at each moment, and substitutes where an intervention is due.
+    """Measures at each point, and substitutes where an intervention is due.
 
     Its files in `folder` are complete or absent. `seconds` has what each step cost.
     """
@@ -155,7 +156,7 @@ class MeasurementCallback(TrainerCallback):
         self.intervention = interventions.make(settings["intervention"])
         self.settings, self.seed = settings["probes"], settings["seed"]
         self.seconds = {"probes": 0.0, "substitution": 0.0}
-        self.moments = measure_points(settings)
+        self.points = measure_points(settings)
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
         """Refuse what cannot be done right; take up the reference of a resumed run."""
@@ -163,7 +164,7 @@ class MeasurementCallback(TrainerCallback):
         self.weights = interventions.updates_of(self.trainer.model, self.base)
         if self.intervention:
             check_whole(self.trainer, self.weights)
-            self.take_up(self.intervention.last_before(state.global_step))
+            self.load_reference(self.intervention.last_before(state.global_step))
         if state.global_step == 0:
             self.observe((0, "step"), optimizer)
 
@@ -172,11 +173,11 @@ class MeasurementCallback(TrainerCallback):
 
     def on_step_end(self, args, state, control, optimizer=None, **kwargs):
         step = state.global_step
-        for moment in [m for m in self.moments if m[0] == step]:
-            if moment[1] == "after":
+        for point in [p for p in self.points if p[0] == step]:
+            if point[1] == "after":
                 self.substitute(step, optimizer)
-            self.measured = self.observe(moment, optimizer)
-            if moment[1] == "after":
+            self.measured = self.observe(point, optimizer)
+            if point[1] == "after":
                 self.keep_reference(step)
                 logger.info(
                     "Step %d: %s put for the updates, in %.1f s with both measurements",
@@ -184,19 +185,19 @@ class MeasurementCallback(TrainerCallback):
                     self.seconds["substitution"],
                 )
 
-    def observe(self, moment: MeasurePoint, optimizer) -> dict[str, Factors]:
+    def observe(self, point: MeasurePoint, optimizer) -> dict[str, Factors]:
         """Measure, and write what was found."""
         begun = time.monotonic()
-        measured = self.decompose() if moment[0] else {}
+        measured = self.decompose() if point[0] else {}
         decomposed = time.monotonic()
         rows = probe(
             *(self.trainer, self.how, self.problems, self.settings),
-            f"{self.seed}:{moment}",
+            f"{self.seed}:{point}",
         )
         self.seconds["probes"] += time.monotonic() - decomposed
-        self.seconds["substitution"] += (decomposed - begun) * (moment[1] != "step")
+        self.seconds["substitution"] += (decomposed - begun) * (point[1] != "step")
         if self.trainer.accelerator.is_main_process:
-            self.write(moment, rows, measured, optimizer)
+            self.write(point, rows, measured, optimizer)
         return measured
 
     @torch.no_grad()
@@ -215,19 +216,16 @@ class MeasurementCallback(TrainerCallback):
             self.intervention.recipe, self.weights.shape(name)
         )
 
-    def write(
-        self, moment: MeasurePoint, rows: list, measured: dict, optimizer
-    ) -> None:
-        """The files of one moment; norms are unknown where moments are in parts."""
-        stem = point_stem(self.folder, moment)
+    def write(self, point: MeasurePoint, rows: list, measured: dict, optimizer) -> None:
+        """The files of one point; Adam's norms are unknown where weights are in parts."""
+        stem = point_stem(self.folder, point)
         norms = [{"tensor": name} for name in measured]
         for row in norms if not sharded(self.trainer) else ():
             parameters = self.weights.trained(row["tensor"])
             row |= interventions.moment_norms(optimizer, parameters)
-        with replacing(f"{stem}.moment-norms.parquet") as temporary:
-            pd.DataFrame(norms, columns=NORM_COLUMNS).to_parquet(temporary)
-        with replacing(f"{stem}.probes.parquet") as temporary:
-            pd.DataFrame(rows, columns=PROBE_COLUMNS).to_parquet(temporary)
+        table = pd.DataFrame(norms, columns=NORM_COLUMNS)
+        write_table(table, f"{stem}.moment-norms.parquet")
+        write_table(pd.DataFrame(rows, columns=PROBE_COLUMNS), f"{stem}.probes.parquet")
         kept = {name: first(factors) for name, factors in measured.items()}
         save_factors(f"{stem}.factors.safetensors", kept, {"dtype": "float32"})
 
@@ -261,9 +259,9 @@ class MeasurementCallback(TrainerCallback):
                 if int(file.stem.split("-")[1]) not in needed:
                     file.unlink()
         self.trainer.accelerator.wait_for_everyone()
-        self.take_up(step)
+        self.load_reference(step)
 
-    def take_up(self, step: int | None) -> None:
+    def load_reference(self, step: int | None) -> None:
         """Take updates from the weights after that step's substitution."""
         if self.intervention.reference == "last" and step:
             self.weights.reference = index([self.reference_file(step)])
@@ -299,26 +297,26 @@ def check_whole(trainer: Trainer, weights: FullUpdates | AdapterUpdates) -> None
                 )
 
 
-def point_stem(folder: Path, moment: MeasurePoint) -> Path:
-    """Where the files of a moment are, without their suffixes."""
-    return folder / f"step-{moment[0]}-{moment[1]}"
+def point_stem(folder: Path, point: MeasurePoint) -> Path:
+    """Where the files of a point are, without their suffixes."""
+    return folder / f"step-{point[0]}-{point[1]}"
 
 
 def complete_points(folder: Path, wanted: list[MeasurePoint]) -> bool:
-    """Whether every moment was measured (the factors are written last)."""
+    """Whether every point was measured (the factors are written last)."""
     return all(
-        Path(f"{point_stem(folder, moment)}.factors.safetensors").exists()
-        for moment in wanted
+        Path(f"{point_stem(folder, point)}.factors.safetensors").exists()
+        for point in wanted
     )
 
 
 def gather_probes(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
-    """One row per moment, problem and way of sampling."""
+    """One row per point, problem and way of sampling."""
     tables = [
-        pd.read_parquet(f"{point_stem(folder, moment)}.probes.parquet").assign(
-            run=run, step=moment[0], moment=moment[1]
+        pd.read_parquet(f"{point_stem(folder, point)}.probes.parquet").assign(
+            run=run, step=point[0], moment=point[1]
         )
-        for moment in wanted
+        for point in wanted
     ]
     return pd.concat(tables, ignore_index=True)[
         ["run", "step", "moment", *PROBE_COLUMNS]
@@ -326,20 +324,20 @@ def gather_probes(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.Data
 
 
 def gather_updates(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
-    """One row per moment and matrix.
+    """One row per point and matrix.
 
     What update_statistics() gives, the norms of Adam's moments, and the cosines of the
-    first singular vectors to those of the moment before.
+    first singular vectors to those of the point before.
     """
     rows, before = [], None
-    for moment in wanted[1:]:
-        stem = point_stem(folder, moment)
+    for point in wanted[1:]:
+        stem = point_stem(folder, point)
         handles = index([Path(f"{stem}.factors.safetensors")])
         norms = pd.read_parquet(f"{stem}.moment-norms.parquet").set_index("tensor")
         now = {name: load_factors(handles, name) for name in norms.index}
         for name, factors in now.items():
             layer, module = locate(name)
-            key = {"run": run, "step": moment[0], "moment": moment[1]}
+            key = {"run": run, "step": point[0], "moment": point[1]}
             key |= {"layer": layer, "module": module, "tensor": name}
             turned = cosines(factors, before[name]) if before else {}
             rows.append(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from rankone.errors import UserError
 from rankone.files import digest, replacing
+from rankone.tables_io import write_table
 from rankone.training import measurement, run_identity
 from rankone.weights.checkpoints import index
 from rankone.weights.updates import read_update
@@ -122,11 +123,11 @@ def changed_code(run: str, step: int, changes: list[str]) -> str:
 
 
 def finished(
-    state: Path, steps: list[int], moments: list[measurement.MeasurePoint]
+    state: Path, steps: list[int], points: list[measurement.MeasurePoint]
 ) -> bool:
     """Whether every export and every measurement of a run is there."""
     exports = (export_path(state / "exports", step).exists() for step in steps)
-    return all(exports) and measurement.complete_points(state / "measured", moments)
+    return all(exports) and measurement.complete_points(state / "measured", points)
 
 
 def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) -> None:
@@ -147,7 +148,7 @@ def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) 
 def publish(
     state: Path,
     run: str,
-    moments: list[measurement.MeasurePoint],
+    points: list[measurement.MeasurePoint],
     tables: dict[str, str],
     checkpoints: dict[int, str],
 ) -> None:
@@ -160,11 +161,12 @@ def publish(
     run_identity.write_manifest(Path(tables["metrics"]).parent, manifest)
     measured = state / "measured"
     rows = pd.DataFrame(read_metrics(state / "metrics.jsonl"))
-    rows.to_csv(tables["metrics"], sep="\t", index=False)
-    probes = measurement.gather_probes(measured, run, moments)
-    probes.to_parquet(tables["probes"], index=False)
-    updates = measurement.gather_updates(measured, run, moments)
-    updates.to_parquet(tables["updates"], index=False)
+    with replacing(tables["metrics"]) as temporary:  # all digits, as they were logged
+        rows.to_csv(temporary, sep="\t", index=False)
+    probes = measurement.gather_probes(measured, run, points)
+    write_table(probes, tables["probes"])
+    updates = measurement.gather_updates(measured, run, points)
+    write_table(updates, tables["updates"])
     for step, target in checkpoints.items():
         source = export_path(state / "exports", step)
         with replacing(target) as temporary:
