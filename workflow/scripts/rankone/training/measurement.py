@@ -217,7 +217,7 @@ class MeasurementCallback(TrainerCallback):
         )
 
     def write(self, point: MeasurePoint, rows: list, measured: dict, optimizer) -> None:
-        """The files of one point; Adam's norms are unknown where weights are in parts."""
+        """The files of one point; Adam's norms are unknown of sharded weights."""
         stem = point_stem(self.folder, point)
         norms = [{"tensor": name} for name in measured]
         for row in norms if not sharded(self.trainer) else ():
