@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 import ranks
 import record
 import train
 from conftest import ROOT
 from rankone.errors import UserError
-from rankone.files import sha256, write_jsonl
+from rankone.files import write_jsonl
 from rankone.training import fit, grpo_trainer, run_identity, run_state
 from rankone.training.run_identity import MIXED, OTHER
 from tiny import save_model
@@ -209,11 +210,12 @@ def manifest(arguments: dict) -> dict:
     return run_identity.read_manifest(Path(arguments["tables"]["metrics"]).parent)
 
 
-def results(arguments: dict) -> dict[str, str]:
-    """Hashes of what a run gives, but for times and metadata."""
+def results(arguments: dict) -> tuple[str, dict[str, list]]:
+    """What a run gives, but for times and metadata."""
     table = pd.read_table(arguments["tables"]["metrics"])
-    weights = sha256(arguments["checkpoints"][4])
-    return {"metrics": table.filter(regex="^(?!.*seconds)").to_csv(), "last": weights}
+    weights = load_file(arguments["checkpoints"][4]).items()
+    plain = {name: weight.tolist() for name, weight in weights}
+    return table.filter(regex="^(?!.*seconds)").to_csv(), plain
 
 
 def test_comments_docstrings_and_unused_methods_let_a_run_go_on(study, copy):

@@ -41,19 +41,24 @@ def test_a_fresh_state_has_no_checkpoint(tmp_path):
     assert run_state.last_checkpoint(tmp_path) is None
 
 
+def claim(state, seed):
+    made = {"code": {}, "versions": {}}
+    run_state.claim_state(state, {"seed": seed}, [], made)
+
+
 def test_a_state_is_kept_for_the_same_configuration(tmp_path):
     state = tmp_path / "run"
-    run_state.claim_state(state, {"seed": 0})
+    claim(state, seed=0)
     folder = checkpoint(state, 8, "trainer_state.json")
-    run_state.claim_state(state, {"seed": 0})
+    claim(state, seed=0)
     assert run_state.last_checkpoint(state) == folder
 
 
 def test_the_state_of_another_configuration_is_moved_aside(tmp_path):
     state = tmp_path / "run"
-    run_state.claim_state(state, {"seed": 0})
+    claim(state, seed=0)
     checkpoint(state, 8, "trainer_state.json")
-    run_state.claim_state(state, {"seed": 1})
+    claim(state, seed=1)
     assert run_state.last_checkpoint(state) is None
     (aside,) = tmp_path.glob("run.replaced-*")
     assert (aside / "checkpoint-8").is_dir()
