@@ -95,7 +95,6 @@ def rankone(folder: Path) -> list[dict]:
     from rankone.files import read_jsonl
     from rankone.runtime.device import set_up
     from rankone.training import fit, run_state
-    from rankone.training.methods import grpo
     from rankone.weights.base_model import load_model
     from rankone.weights.checkpoints import weight_files
 
@@ -107,8 +106,8 @@ def rankone(folder: Path) -> list[dict]:
         load_model(PREPARED / "model"),
         AutoTokenizer.from_pretrained(PREPARED / "model", padding_side="left"),
         {"train": read_jsonl(PREPARED / "problems" / "train.jsonl")},
-        grpo.arguments(grpo_settings(), schedule, 0, folder),
-        *("benchmark", settings, weight_files(PREPARED / "model"), {}),
+        *("benchmark", settings | {"grpo": grpo_settings()}, folder),
+        *(weight_files(PREPARED / "model"), {}),
     )
     return run_state.read_metrics(folder / "metrics.jsonl")
 

@@ -17,8 +17,7 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
 from rankone.errors import UserError
-from rankone.training import callbacks, fit, run_state
-from rankone.training.methods import grpo as grpo_method
+from rankone.training import callbacks, fit, grpo_trainer, run_state
 from tiny import make_model, make_tokenizer
 
 PROBLEMS = [
@@ -39,7 +38,7 @@ SCENARIOS = {
 }
 
 
-class GivenAnswers(grpo_method.Trainer):
+class GivenAnswers(grpo_trainer.Trainer):
     """Its completions do not depend on how many processes there are."""
 
     def _generate_single_turn(self, prompt_ids, *_):
@@ -96,8 +95,7 @@ def run(folder: Path, base: list[Path], **changes) -> dict[str, torch.Tensor]:
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "held_out"), PROBLEMS),
-        grpo_method.arguments(grpo, options["schedule"], 0, folder),
-        *("run", options, base, {}),
+        *("run", options | {"grpo": grpo}, folder, base, {}),
     )
     return load_file(run_state.export_path(folder / "exports", STEPS))
 
@@ -112,16 +110,15 @@ def main(folder: str, base: str, *names: str) -> None:
     """Run scenarios, then `plain` once more, stopped and resumed."""
     if "FSDP_VERSION" in os.environ:
         take_cpu_for_gpu()
-    grpo_method.Trainer = GivenAnswers
+    grpo_trainer.Trainer = GivenAnswers
     for name in names:
         run(Path(folder) / name, [Path(base)], **SCENARIOS[name])
-    plain_stop = callbacks.Stop
-    callbacks.Stop = lambda: StopAt(3)
+    plain_stop, fit.Stop = fit.Stop, lambda: StopAt(3)
     try:
         run(Path(folder) / "resumed", [Path(base)])
     except UserError as error:
         print(error, flush=True)
-    callbacks.Stop = plain_stop
+    fit.Stop = plain_stop
     run(Path(folder) / "resumed", [Path(base)])
 
 

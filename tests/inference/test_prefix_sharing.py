@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rankone.evaluation import hf_backend
 from rankone.inference import prefix_sharing
-from rankone.training.methods import grpo as grpo_method
+from rankone.training import grpo_trainer
 from saved import requests
 from tiny import make_model, make_tokenizer
 
@@ -49,9 +49,9 @@ def trainer(tmp_path, share, monkeypatch):
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
     prompts = ["1 + 1 = 2\n3 + 4 =", "2 + 2 =", "5 + 5 =", "2 + 7 =", "1 ="]
-    made = grpo_method.Trainer(
+    made = grpo_trainer.Trainer(
         model=copy.deepcopy(MODEL),
-        args=grpo_method.arguments(grpo, schedule, 0, tmp_path / str(share)),
+        args=grpo_trainer.arguments(grpo, schedule, 0, tmp_path / str(share)),
         reward_funcs=lambda completions, **_: [float("1" in c) for c in completions],
         train_dataset=Dataset.from_list([{"prompt": p} for p in prompts]),
         processing_class=tokenizer,

@@ -12,6 +12,7 @@ from rankone.errors import UserError
 from rankone.evaluation import tasks
 from rankone.study import disk, estimates, validation
 from rankone.study.yaml_keys import check_keys
+from rankone.training.method import METHODS
 from saved import rewrite, save_adapter, save_trained
 
 INTERVENTION = {"reference": "base", "others": "keep", "optimizer_state": "keep"}
@@ -76,6 +77,11 @@ def test_processes_that_cannot_be_spread_over_the_nodes_are_refused(config):
 def test_an_unknown_grpo_field_is_refused_with_a_hint(config):
     config["grpo"]["learning_rat"] = 1
     refused(config, "learning_rat is not a field .* Did you mean learning_rate")
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones(config):
+    config["arms"]["full"]["method"] = "grop"
+    refused(config, r"arms.full.method: The training method 'grop' is unknown; .* grpo")
 
 
 def test_a_grpo_field_that_rankone_sets_is_refused(config):
@@ -289,7 +295,7 @@ def test_grpo_fields_are_those_of_the_installed_trl():
     from trl import GRPOConfig
 
     fields = {field.name for field in dataclasses.fields(GRPOConfig)}
-    assert validation.class_fields(validation.GRPO_SOURCES) == fields
+    assert validation.class_fields(METHODS["grpo"].sources) == fields
 
 
 def test_lora_fields_are_those_of_the_installed_peft():

@@ -165,8 +165,7 @@ def run(folder, base, **changes) -> dict[str, torch.Tensor]:
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "train_probe", "held_out"), PROBLEMS),
-        grpo.arguments(grpo, options["schedule"], 0, folder),
-        *("prs-seed0", options, base, {}),
+        *("prs-seed0", options | {"grpo": grpo}, folder, base, {}),
     )
     return load_file(run_state.export_path(folder / "exports", 6))
 

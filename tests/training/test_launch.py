@@ -20,7 +20,7 @@ import ranks
 from conftest import ROOT
 from rankone.errors import UserError
 from rankone.files import write_jsonl
-from rankone.training import fit, launch, measurement, run_state
+from rankone.training import grpo_trainer, launch, measurement, run_state
 from rankone.weights.checkpoints import weight_files, weights_hash
 from tiny import save_model
 
@@ -39,7 +39,7 @@ def alone(base, tmp_path_factory):
     """Folders of every scenario, carried out by one process."""
     folder = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "Trainer", ranks.GivenAnswers)
+        patch.setattr(grpo_trainer, "Trainer", ranks.GivenAnswers)
         for name, changes in ranks.SCENARIOS.items():
             ranks.run(folder / name, weight_files(base), **changes)
     return folder

@@ -8,8 +8,7 @@ import torch
 from peft import PeftModel
 
 from rankone.errors import UserError
-from rankone.training import fit, run_state
-from rankone.training.methods import grpo as grpo_method
+from rankone.training import fit, grpo_trainer, run_state
 from rankone.weights.checkpoints import (
     check_match,
     export,
@@ -42,19 +41,24 @@ def test_a_fresh_state_has_no_checkpoint(tmp_path):
     assert run_state.last_checkpoint(tmp_path) is None
 
 
+def claim(state, seed):
+    made = {"code": {}, "versions": {}}
+    run_state.claim_state(state, {"seed": seed}, [], made)
+
+
 def test_a_state_is_kept_for_the_same_configuration(tmp_path):
     state = tmp_path / "run"
-    run_state.claim_state(state, {"seed": 0})
+    claim(state, seed=0)
     folder = checkpoint(state, 8, "trainer_state.json")
-    run_state.claim_state(state, {"seed": 0})
+    claim(state, seed=0)
     assert run_state.last_checkpoint(state) == folder
 
 
 def test_the_state_of_another_configuration_is_moved_aside(tmp_path):
     state = tmp_path / "run"
-    run_state.claim_state(state, {"seed": 0})
+    claim(state, seed=0)
     checkpoint(state, 8, "trainer_state.json")
-    run_state.claim_state(state, {"seed": 1})
+    claim(state, seed=1)
     assert run_state.last_checkpoint(state) is None
     (aside,) = tmp_path.glob("run.replaced-*")
     assert (aside / "checkpoint-8").is_dir()
@@ -68,13 +72,13 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path):
 
 def test_the_reward_is_the_verifier():
     integers = ["integer"] * 2
-    assert grpo_method.reward([" 4\n", " 5"], ["4", "4"], integers) == [1.0, 0.0]
+    assert grpo_trainer.reward([" 4\n", " 5"], ["4", "4"], integers) == [1.0, 0.0]
 
 
 def test_arguments_that_trl_refuses_are_explained(tmp_path):
     schedule = {"max_steps": 2, "save_steps": 1}
     with pytest.raises(UserError, match="GRPOConfig refuses"):
-        grpo_method.arguments({"num_generations": 3}, schedule, 0, tmp_path)
+        grpo_trainer.arguments({"num_generations": 3}, schedule, 0, tmp_path)
 
 
 @pytest.fixture
@@ -122,7 +126,7 @@ def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
     settings["probes"] = {"splits": [], "problems": 1, "every": None}
     fit.train(
         *(make_model(), tokenizer, {"train": problems}),
-        *(grpo_method.arguments(grpo, schedule, 0, tmp_path), "run", settings, [], {}),
+        *("run", settings | {"grpo": grpo}, tmp_path, [], {}),
     )
     path = run_state.export_path(tmp_path / "exports", 2)
     merged = trained_model(tmp_path / "checkpoint-2")

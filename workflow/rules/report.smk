@@ -23,7 +23,7 @@ rule record:
     conda:
         "../../envs/train.yaml"
     params:
-        config=config,
+        config={key: v for key, v in config.items() if key != "code_changes"},
     message:
         "Recording what the study was made from"
     script:

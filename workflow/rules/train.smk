@@ -3,6 +3,7 @@
 In:  base model, problems to train on and to probe with.
 Out: results/train/{run}/{metrics.tsv, probes.parquet, updates.parquet,
      directions.safetensors, checkpoints/step-*.safetensors}
+     and beside them manifest.json: which run it is, and what code made it.
      With `checkpoints: temp` the last go when everything is made of them: `released`.
 The trainer's state is in state/{run}, which Snakemake must not manage: it would delete
 it with the outputs of a failed job.

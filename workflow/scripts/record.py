@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,6 +12,7 @@ from rankone.artefacts import metadata
 from rankone.files import digest, replacing
 from rankone.runtime.job import job
 from rankone.runtime.provenance import commit, versions
+from rankone.training import run_identity
 from rankone.weights.checkpoints import weights_hash
 
 if TYPE_CHECKING:
@@ -36,6 +38,24 @@ def origins(factors: list[str]) -> dict[str, dict[str, str]]:
     return found
 
 
+def runs(metrics: list[str]) -> dict[str, dict[str, str | list[str]]]:
+    """Identity, code and status of every trained run, by the manifests beside these.
+
+    `code` has one digest, of a mixed run several; `status` is empty where the code that
+    is there now made the run.
+    """
+    found = {}
+    for folder in (Path(path).parent for path in metrics):
+        if manifest := run_identity.read_manifest(folder):
+            now = run_identity.current(manifest)
+            found[folder.name] = {
+                "identity": manifest["digest"],
+                "code": run_identity.code_digests(manifest),
+                "status": run_identity.code_status(manifest, now),
+            }
+    return found
+
+
 def main(
     config: dict,
     model_folder: str,
@@ -53,6 +73,7 @@ def main(
         "config": {"sha256": digest(config)},
         "base": {"model": config["model"], "weights": weights_hash(model_folder)},
         "seeds": {name: arm["seeds"] for name, arm in config["arms"].items()},
+        "runs": runs(metrics),
         "imported": origins(imported),
         "precision": {
             "updates and SVD": "float32",

@@ -4,24 +4,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import transformers
-import trl
 
-from rankone.data import verifier
-from rankone.files import digest, sha256
-from rankone.inference import generation, prefix_sharing
 from rankone.runtime.device import own_gpus, set_up
 from rankone.runtime.job import job
 from rankone.runtime.leases import hold
 from rankone.study.disk import STATE_COPIES, check_disk
-from rankone.training import fit, interventions, launch, measurement, run_state
+from rankone.training import fit, launch, measurement, run_identity, run_state
 from rankone.weights.checkpoints import weight_files, weights_hash
 from rankone.weights.factors import save_directions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-CODE = (generation, interventions, measurement, prefix_sharing, fit, verifier)
 TABLES = ("metrics", "probes", "updates")
 
 
@@ -36,24 +30,23 @@ def main(
     checkpoints: dict[int, str],
     threads: int,
     log: str,
+    code_changes: str,
 ) -> None:
     """Train, or go on training, the run called `run`; then publish its files.
 
-    `settings` has `grpo`, `lora`, `schedule`, `probes`, `launch`, `seed`,
-    `intervention` and `trust_remote_code`; `problems` and `tables` are paths by name.
+    `settings` has the section of its method, `lora`, `schedule`, `probes`, `launch`,
+    `seed`, `intervention` and `trust_remote_code`; `problems` and `tables` are paths by
+    name.
+    `code_changes` says whether a half-made run goes on with other code.
     """
     state, base = Path(state), weight_files(model_folder)
-    identity = {
-        "run": run,
-        "settings": settings,
-        "base": weights_hash(model_folder),
-        "problems": {split: sha256(path) for split, path in problems.items()},
-        "versions": {m.__name__: m.__version__ for m in (transformers, trl)},
-        "code": [sha256(module.__file__) for module in CODE],
-    }
-    run_state.claim_state(state, identity)
-    moments = measurement.measure_points(settings)
-    if not run_state.finished(state, list(checkpoints), moments):
+    identity = run_identity.run_identity(settings, weights_hash(model_folder), problems)
+    verifiers = run_identity.used_verifiers(problems)
+    made = run_identity.made_with(settings, verifiers)
+    manifest = run_state.claim_state(state, identity, verifiers, made)
+    points = measurement.measure_points(settings)
+    if not run_state.finished(state, list(checkpoints), points):
+        manifest = run_state.claim_code(state, run, manifest, made, code_changes)
         size = sum(file.stat().st_size for file in base)
         check_disk(size * (len(checkpoints) + STATE_COPIES), [str(state)])
         arguments = {
@@ -65,7 +58,8 @@ def main(
             "metadata": {
                 "run": run,
                 "base": identity["base"],
-                "identity": digest(identity),
+                "identity": manifest["digest"],
+                "code": run_identity.code_digests(manifest)[-1],
             },
         }
         if settings["launch"]["processes"] > 1:
@@ -75,10 +69,10 @@ def main(
     rows = pd.DataFrame(run_state.read_metrics(state / "metrics.jsonl"))
     last = run_state.export_path(state / "exports", max(checkpoints))
     run_state.check_result(run, rows, base, last)
-    stems = {m: measurement.point_stem(state / "measured", m) for m in moments if m[0]}
-    measured = {m: f"{stem}.factors.safetensors" for m, stem in stems.items()}
+    stems = {p: measurement.point_stem(state / "measured", p) for p in points if p[0]}
+    measured = {p: f"{stem}.factors.safetensors" for p, stem in stems.items()}
     save_directions(directions, measured, {"run": run, "dtype": "float32"})
-    run_state.publish(state, run, moments, tables, checkpoints)
+    run_state.publish(state, run, points, tables, checkpoints)
 
 
 if __name__ == "__main__":
@@ -99,4 +93,5 @@ if __name__ == "__main__":
                 zip(snakemake.params.steps, snakemake.output.checkpoints, strict=True)
             ),
             *(snakemake.threads, snakemake.log[0]),
+            snakemake.config.get("code_changes", "stop"),
         )

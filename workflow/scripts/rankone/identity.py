@@ -92,6 +92,11 @@ def places(root: Root, found: dict[str, str]) -> list[tuple[str, str]]:
     return [(root.__module__, name)]
 
 
+def functions(entry: object) -> list[Callable]:
+    """The functions that an entry of a registry holds: what it computes."""
+    return [value for value in vars(entry).values() if callable(value)]
+
+
 def whole(module: str) -> list[tuple[str, str]]:
     """All definitions of a module."""
     source = parsed(module)

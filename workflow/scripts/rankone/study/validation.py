@@ -2,7 +2,7 @@
 
 import ast
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,20 +12,13 @@ from rankone.errors import UserError
 from rankone.evaluation.tasks import own_tasks
 from rankone.study.estimates import completion_length, parameters
 from rankone.study.runs import expand
+from rankone.training.method import method_of, study_methods
 from rankone.variants import grammar
 from rankone.variants.kind import listed, names_of
 from rankone.weights import import_plan
 from rankone.weights.import_plan import NOT_LOW_RANK
 from rankone.weights.model_files import check_model_folder
 from rankone.weights.settings import Model
-
-# Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
-OWN_ARGUMENTS = {
-    *("output_dir", "max_steps", "save_steps", "save_strategy", "save_total_limit"),
-    *("save_only_model", "seed", "data_seed", "logging_steps", "logging_strategy"),
-    *("report_to", "disable_tqdm", "resume_from_checkpoint", "enable_jit_checkpoint"),
-    *("fsdp", "fsdp_config", "deepspeed"),
-}
 
 
 def check_schedule(schedule: dict) -> None:
@@ -48,23 +41,6 @@ def check_launch(launch: dict) -> None:
         )
 
 
-def check_batch(grpo: dict, processes: int) -> None:
-    """Raise UserError when a batch cannot be split into groups of completions."""
-    group = grpo.get("num_generations", 8)
-    accumulation = grpo.get("gradient_accumulation_steps", 1)
-    batch = grpo.get("generation_batch_size") or (
-        grpo.get("per_device_train_batch_size", 8)
-        * processes
-        * (grpo.get("steps_per_generation") or accumulation)
-    )
-    if batch % group:
-        raise UserError(
-            f"grpo: {batch} completions a step cannot be split into groups of "
-            f"num_generations = {group}; choose a per_device_train_batch_size that is "
-            "a multiple of it."
-        )
-
-
 def check_hub_model(model: dict) -> None:
     """Raise UserError for a hub model whose size nobody says."""
     if "hub" in model and "parameters" not in model:
@@ -74,15 +50,11 @@ def check_hub_model(model: dict) -> None:
         )
 
 
-GRPO_SOURCES = {
-    "trl": ("trainer/grpo_config.py", "trainer/base_config.py"),
-    "transformers": ("training_args.py",),
-}
 LORA_SOURCES = {"peft": ("tuners/lora/config.py", "config.py")}
 LORA_RANK = 8  # PEFT's default
 
 
-def class_fields(sources: dict[str, tuple[str, ...]]) -> set[str]:
+def class_fields(sources: Mapping[str, tuple[str, ...]]) -> set[str]:
     """Names of the fields of the classes in these files of packages.
 
     They are read from the text: importing it takes seconds. Empty where a package is
@@ -101,7 +73,7 @@ def class_fields(sources: dict[str, tuple[str, ...]]) -> set[str]:
     return fields
 
 
-def check_fields(section: str, settings: dict, sources: dict, owner: str) -> None:
+def check_fields(section: str, settings: dict, sources: Mapping, owner: str) -> None:
     """Raise UserError for a key that is no field of the class that takes it."""
     known = class_fields(sources)
     for name in settings if known else ():
@@ -111,14 +83,18 @@ def check_fields(section: str, settings: dict, sources: dict, owner: str) -> Non
             raise UserError(f"{section}.{name} is not a field of {owner}.{hint}")
 
 
-def check_grpo(settings: dict) -> None:
-    """Raise UserError for a `grpo:` key that GRPOConfig lacks or Rankone sets."""
-    for name in OWN_ARGUMENTS & settings.keys():
-        raise UserError(
-            f"grpo.{name} is set by Rankone; see `schedule:`, `arms:` and `launch:` "
-            "instead."
-        )
-    check_fields("grpo", settings, GRPO_SOURCES, "trl.GRPOConfig")
+def check_methods(config: dict) -> None:
+    """Raise UserError for an unknown method, or a key that it lacks or Rankone sets."""
+    for name, arm in config["arms"].items():
+        with explained(f"arms.{name}.method"):
+            method_of(arm)
+    for method, found in study_methods(config):
+        for name in sorted(method.own_arguments & found.keys()):
+            raise UserError(
+                f"{method.section}.{name} is set by Rankone; see `schedule:`, `arms:` "
+                "and `launch:` instead."
+            )
+        check_fields(method.section, found, method.sources, method.owner)
 
 
 def check_lora(settings: dict | None) -> None:
@@ -303,11 +279,12 @@ def check(config: dict) -> None:
         )
     if "schedule" in config:
         check_schedule(config["schedule"])
-    check_grpo(config["grpo"])
+    check_methods(config)
     check_lora(config["lora"])
     check_arms(config)
     check_launch(config["launch"])
-    check_batch(config["grpo"], config["launch"]["processes"])
+    for method, found in study_methods(config):
+        method.check(found, config["launch"]["processes"])
     check_benchmarks(config["benchmarks"], config["evaluate"]["task_folders"])
     check_variants("variants", config["variants"])
     check_variants("sample.variants", config["sample"]["variants"])

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import math
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from transformers import TrainerCallback
-from trl import GRPOConfig
+from transformers import TrainerCallback, TrainingArguments
 
 from rankone.runtime.job import time_left
 from rankone.training import measurement
@@ -17,21 +18,20 @@ from rankone.weights.checkpoints import export
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = {
-    "reward": "reward",
-    "reward_std": "reward_std",
-    "frac_reward_zero_std": "zero_spread_share",
-    "entropy": "entropy",
-    "completions/mean_length": "completion_length",
-    "completions/clipped_ratio": "truncated_share",
+# Of metrics.tsv; what a method does not log is missing there (NaN).
+COLUMNS = [
+    *("reward", "reward_std", "zero_spread_share", "entropy", "completion_length"),
+    *("truncated_share", "gradient_norm", "learning_rate", "loss", "tokens"),
+]
+# By the name under which every trainer logs them.
+PLAIN_COLUMNS = {
     "grad_norm": "gradient_norm",
     "learning_rate": "learning_rate",
     "loss": "loss",
-    "num_tokens": "tokens",
 }
 
 
-def precision(args: GRPOConfig) -> str:
+def precision(args: TrainingArguments) -> str:
     """What the forward and backward passes compute in."""
     if args.bf16 or args.fp16:
         return "bfloat16 autocast" if args.bf16 else "float16 autocast"
@@ -39,10 +39,20 @@ def precision(args: GRPOConfig) -> str:
 
 
 class Recorder(TrainerCallback):
-    """Appends one row of metrics a step to a file, and logs progress with an ETA."""
+    """Appends one row of metrics a step to a file, and logs progress with an ETA.
 
-    def __init__(self, path: Path, run: str, observer: measurement.MeasurementCallback):
+    `columns` are those that the method logs, by the names under which it does.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        run: str,
+        observer: measurement.MeasurementCallback,
+        columns: Mapping[str, str],
+    ):
         self.path, self.run, self.observer = path, run, observer
+        self.columns = PLAIN_COLUMNS | dict(columns)
         self.begun = self.step_begun = time.monotonic()
         self.first, self.seconds = 0, 0.0
 
@@ -63,10 +73,11 @@ class Recorder(TrainerCallback):
         self.seconds = time.monotonic() - self.step_begun
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if "reward" not in logs or not state.is_world_process_zero:
+        if "loss" not in logs or not state.is_world_process_zero:
             return
         row = {"run": self.run, "step": state.global_step}
-        row |= {column: float(logs[key]) for key, column in COLUMNS.items()}
+        row |= dict.fromkeys(COLUMNS, math.nan)
+        row |= {column: float(logs[key]) for key, column in self.columns.items()}
         row["seconds"] = self.seconds
         row |= {f"{k}_seconds": v for k, v in self.observer.seconds.items()}
         row["precision"] = precision(args)
@@ -118,7 +129,7 @@ class Stop(TrainerCallback):
         if self.agreed(args):
             control.should_save = control.should_training_stop = True
 
-    def agreed(self, args: GRPOConfig) -> bool:
+    def agreed(self, args: TrainingArguments) -> bool:
         """Whether any process was asked to stop; the same answer for all of them."""
         asked = self.requested or stop_file(Path(args.output_dir)).exists()
         if args.world_size == 1:

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from datasets import Dataset
 from peft import LoraConfig
 from transformers import (
     AutoTokenizer,
@@ -11,7 +10,6 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
 )
-from trl import GRPOConfig
 
 from rankone.errors import UserError
 from rankone.files import read_jsonl
@@ -19,7 +17,7 @@ from rankone.inference.generation import stop_at
 from rankone.names import MODULES
 from rankone.training import measurement
 from rankone.training.callbacks import Exporter, Recorder, Stop
-from rankone.training.methods.grpo import Trainer, arguments, reward
+from rankone.training.method import method_of
 from rankone.training.run_state import last_checkpoint
 from rankone.weights.base_model import load_model
 from rankone.weights.checkpoints import weight_files
@@ -45,17 +43,14 @@ def fit(
 ) -> None:
     """Train, or go on training, in this process: alone, or as one of several.
 
-    `problems` are paths by name; `settings` has `grpo`, `schedule`, `seed`,
-    `trust_remote_code` and what train() needs.
+    `problems` are paths by name; `settings` has `trust_remote_code` and what train()
+    needs.
     """
-    args = arguments(
-        settings["grpo"], settings["schedule"], settings["seed"], Path(state)
-    )
     train(
         load_model(model_folder, trust=settings["trust_remote_code"]),
         AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
         {split: read_jsonl(path) for split, path in problems.items()},
-        *(args, run, settings, weight_files(model_folder), metadata),
+        *(run, settings, Path(state), weight_files(model_folder), metadata),
     )
 
 
@@ -63,40 +58,36 @@ def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     problems: dict[str, list[dict]],
-    args: GRPOConfig,
     run: str,
     settings: dict,
+    state: Path,
     base: list[Path],
     metadata: dict,
 ) -> None:
-    """Train up to `args.max_steps`, from the last whole trainer checkpoint if any.
+    """Train all steps of the schedule, from the last whole trainer checkpoint if any.
 
     `problems` has those of `train` and of every probe, `base` the model's weight files.
-    `settings` has `schedule`, `lora`, `intervention`, `probes` and `seed`.
+    `settings` has `schedule`, `lora`, `intervention`, `probes`, `seed` and the section
+    of its method, which is the default one unless it has `method`.
     """
-    state, lora = Path(args.output_dir), settings["lora"]
+    method, lora = method_of(settings), settings["lora"]
+    args = method.arguments(
+        settings[method.section], settings["schedule"], settings["seed"], state
+    )
     stop_at(model, tokenizer, problems["train"][0]["stop"])
-    if args.use_vllm:  # it knows the end tokens of the model's folder alone
-        ends = {"stop_token_ids": model.generation_config.eos_token_id}
-        args.generation_kwargs = ends | (args.generation_kwargs or {})
-    columns = ("prompt", "answer", "verifier")
-    rows = [{column: row[column] for column in columns} for row in problems["train"]]
-    trainer = Trainer(
-        model=model,
-        args=args,
-        reward_funcs=reward,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=lora_config(lora) if lora else None,
+    trainer = method.trainer(
+        *(model, args, problems["train"], tokenizer),
+        lora_config(lora) if lora else None,
     )
     trainer.remove_callback(PrinterCallback)
     size = settings["probes"]["problems"]
     probes = {split: problems[split][:size] for split in settings["probes"]["splits"]}
     observer = measurement.MeasurementCallback(
-        trainer, state / "measured", base, settings, probes
+        *(trainer, method.generation(args), state / "measured"),
+        *(base, settings, probes),
     )
     for callback in (
-        Recorder(state / "metrics.jsonl", run, observer),
+        Recorder(state / "metrics.jsonl", run, observer, method.columns),
         observer,
         Exporter(state / "exports", settings["schedule"]["export_steps"], metadata),
         Stop(),

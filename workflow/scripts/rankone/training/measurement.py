@@ -1,9 +1,9 @@
 """What is measured during training, and when an intervention acts.
 
-A moment is a step and one of `before` and `after` a substitution, or `step` where there
-is none. At each, the verifier's reward on fixed problems and the first triplet of every
-update are measured, with random numbers of their own: a run that is measured ends with
-the same weights as one that is not.
+A point of measurement is a step and one of `before` and `after` a substitution, or
+`step` where there is none. At each, the verifier's reward on fixed problems and the
+first triplet of every update are measured, with random numbers of their own: a run that
+is measured ends with the same weights as one that is not.
 """
 
 import logging
@@ -15,8 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from transformers import TrainerCallback
-from trl import GRPOTrainer
+from transformers import Trainer, TrainerCallback
 from trl.models import unwrap_model_for_generation
 
 from rankone.data.verifier import correct
@@ -25,8 +24,10 @@ from rankone.files import replacing
 from rankone.inference import generation
 from rankone.linalg.svd import Factors
 from rankone.seeding import random_generator
+from rankone.tables_io import write_table
 from rankone.training import interventions
 from rankone.training.interventions import AdapterUpdates, FullUpdates
+from rankone.training.method import Generation
 from rankone.weights.checkpoints import index, own_weights
 from rankone.weights.factors import load_factors, save_factors
 from rankone.weights.updates import locate, update_statistics
@@ -46,7 +47,7 @@ PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
 
 
 def measure_points(settings: dict) -> list[MeasurePoint]:
-    """Every moment of a run in order: start, exports, substitutions, every so many."""
+    """Every point of a run in order: start, exports, substitutions, every so many."""
     schedule, every = settings["schedule"], settings["probes"]["every"]
     intervention = interventions.make(settings["intervention"])
     found: list[MeasurePoint] = [(0, "step")]
@@ -59,32 +60,40 @@ def measure_points(settings: dict) -> list[MeasurePoint]:
 
 
 def complete(
-    trainer: GRPOTrainer, prompts: list[str], greedy: list[bool], size: int, seed: int
+    trainer: Trainer,
+    how: Generation,
+    prompts: list[str],
+    greedy: list[bool],
+    size: int,
+    seed: int,
 ) -> list[str]:
-    """One completion of every prompt: the best one, or one sampled as in training."""
-    args = trainer.args
+    """One completion of every prompt: the best one, or one sampled as `how` says."""
     names = ("temperature", "top_p", "top_k", "min_p")
     with (
         unwrap_model_for_generation(
             trainer.model_wrapped,
             trainer.accelerator,
-            gather_deepspeed3_params=args.ds3_gather_for_generation,
-            gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
+            gather_deepspeed3_params=how.gather,
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
         ) as model,
         whole_autocast(trainer),
     ):
         return generation.complete(
             *(model, trainer.processing_class, prompts, greedy),
-            {name: getattr(args, name) for name in names},
-            tokens=args.max_completion_length,
+            {name: getattr(how, name) for name in names},
+            tokens=how.tokens,
             size=size,
             seed=seed,
-            repetition_penalty=args.repetition_penalty,
+            repetition_penalty=how.repetition_penalty,
         )
 
 
 def probe(
-    trainer: GRPOTrainer, problems: dict[str, list[dict]], settings: dict, seed: str
+    trainer: Trainer,
+    how: Generation,
+    problems: dict[str, list[dict]],
+    settings: dict,
+    seed: str,
 ) -> list[dict]:
     """Correct answers to every problem of every split: one greedy, some at random.
 
@@ -104,7 +113,9 @@ def probe(
     asked, greedy = map(list, zip(*each, strict=True))
     prompts = [row["prompt"] for row in asked]
     number = random_generator(seed, "probe").initial_seed()
-    completions = complete(trainer, prompts, greedy, settings["batch_size"], number)
+    completions = complete(
+        trainer, how, prompts, greedy, settings["batch_size"], number
+    )
     right = iter(correct(completions, asked))
     return [
         key | {"correct": sum(islice(right, counts[way])), "samples": counts[way]}
@@ -125,25 +136,27 @@ def first(factors: Factors) -> Factors:
 
 
 class MeasurementCallback(TrainerCallback):
-    """Measures at each moment, and substitutes where an intervention is due.
+    """Measures at each point, and substitutes where an intervention is due.
 
     Its files in `folder` are complete or absent. `seconds` has what each step cost.
     """
 
     def __init__(
         self,
-        trainer: GRPOTrainer,
+        trainer: Trainer,
+        how: Generation,
         folder: Path,
         base: list[Path],
         settings: dict,
         problems: dict[str, list[dict]],
     ):
-        self.trainer, self.folder, self.base = trainer, folder, index(base)
+        self.trainer, self.how = trainer, how
+        self.folder, self.base = folder, index(base)
         self.problems = problems
         self.intervention = interventions.make(settings["intervention"])
         self.settings, self.seed = settings["probes"], settings["seed"]
         self.seconds = {"probes": 0.0, "substitution": 0.0}
-        self.moments = measure_points(settings)
+        self.points = measure_points(settings)
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
         """Refuse what cannot be done right; take up the reference of a resumed run."""
@@ -160,11 +173,11 @@ class MeasurementCallback(TrainerCallback):
 
     def on_step_end(self, args, state, control, optimizer=None, **kwargs):
         step = state.global_step
-        for moment in [m for m in self.moments if m[0] == step]:
-            if moment[1] == "after":
+        for point in [p for p in self.points if p[0] == step]:
+            if point[1] == "after":
                 self.substitute(step, optimizer)
-            self.measured = self.observe(moment, optimizer)
-            if moment[1] == "after":
+            self.measured = self.observe(point, optimizer)
+            if point[1] == "after":
                 self.keep_reference(step)
                 logger.info(
                     "Step %d: %s put for the updates, in %.1f s with both measurements",
@@ -172,18 +185,19 @@ class MeasurementCallback(TrainerCallback):
                     self.seconds["substitution"],
                 )
 
-    def observe(self, moment: MeasurePoint, optimizer) -> dict[str, Factors]:
+    def observe(self, point: MeasurePoint, optimizer) -> dict[str, Factors]:
         """Measure, and write what was found."""
         begun = time.monotonic()
-        measured = self.decompose() if moment[0] else {}
+        measured = self.decompose() if point[0] else {}
         decomposed = time.monotonic()
         rows = probe(
-            self.trainer, self.problems, self.settings, f"{self.seed}:{moment}"
+            *(self.trainer, self.how, self.problems, self.settings),
+            f"{self.seed}:{point}",
         )
         self.seconds["probes"] += time.monotonic() - decomposed
-        self.seconds["substitution"] += (decomposed - begun) * (moment[1] != "step")
+        self.seconds["substitution"] += (decomposed - begun) * (point[1] != "step")
         if self.trainer.accelerator.is_main_process:
-            self.write(moment, rows, measured, optimizer)
+            self.write(point, rows, measured, optimizer)
         return measured
 
     @torch.no_grad()
@@ -202,19 +216,16 @@ class MeasurementCallback(TrainerCallback):
             self.intervention.recipe, self.weights.shape(name)
         )
 
-    def write(
-        self, moment: MeasurePoint, rows: list, measured: dict, optimizer
-    ) -> None:
-        """The files of one moment; norms are unknown where moments are in parts."""
-        stem = point_stem(self.folder, moment)
+    def write(self, point: MeasurePoint, rows: list, measured: dict, optimizer) -> None:
+        """The files of one point; Adam's norms are unknown of sharded weights."""
+        stem = point_stem(self.folder, point)
         norms = [{"tensor": name} for name in measured]
         for row in norms if not sharded(self.trainer) else ():
             parameters = self.weights.trained(row["tensor"])
             row |= interventions.moment_norms(optimizer, parameters)
-        with replacing(f"{stem}.moment-norms.parquet") as temporary:
-            pd.DataFrame(norms, columns=NORM_COLUMNS).to_parquet(temporary)
-        with replacing(f"{stem}.probes.parquet") as temporary:
-            pd.DataFrame(rows, columns=PROBE_COLUMNS).to_parquet(temporary)
+        table = pd.DataFrame(norms, columns=NORM_COLUMNS)
+        write_table(table, f"{stem}.moment-norms.parquet")
+        write_table(pd.DataFrame(rows, columns=PROBE_COLUMNS), f"{stem}.probes.parquet")
         kept = {name: first(factors) for name, factors in measured.items()}
         save_factors(f"{stem}.factors.safetensors", kept, {"dtype": "float32"})
 
@@ -256,12 +267,12 @@ class MeasurementCallback(TrainerCallback):
             self.weights.reference = index([self.reference_file(step)])
 
 
-def sharded(trainer: GRPOTrainer) -> bool:
+def sharded(trainer: Trainer) -> bool:
     """Whether a process has only parts of matrices."""
     return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
-def whole_autocast(trainer: GRPOTrainer) -> AbstractContextManager:
+def whole_autocast(trainer: Trainer) -> AbstractContextManager:
     """Autocast around a whole generation, whose cast weights are kept.
 
     Sharded weights are put together layer by layer: to keep them would fill the memory.
@@ -269,7 +280,7 @@ def whole_autocast(trainer: GRPOTrainer) -> AbstractContextManager:
     return nullcontext() if sharded(trainer) else trainer.accelerator.autocast()
 
 
-def check_whole(trainer: GRPOTrainer, weights: FullUpdates | AdapterUpdates) -> None:
+def check_whole(trainer: Trainer, weights: FullUpdates | AdapterUpdates) -> None:
     """Raise UserError where weights are in parts, or not in float32."""
     if sharded(trainer):
         raise UserError(
@@ -281,31 +292,31 @@ def check_whole(trainer: GRPOTrainer, weights: FullUpdates | AdapterUpdates) -> 
             if parameter.dtype != torch.float32:
                 raise UserError(
                     f"intervention: {name} is {parameter.dtype}, but float32 master "
-                    "weights are needed; load the model in float32 (grpo.bf16 only "
+                    "weights are needed; load the model in float32 (bf16 only "
                     "sets the precision of the passes)."
                 )
 
 
-def point_stem(folder: Path, moment: MeasurePoint) -> Path:
-    """Where the files of a moment are, without their suffixes."""
-    return folder / f"step-{moment[0]}-{moment[1]}"
+def point_stem(folder: Path, point: MeasurePoint) -> Path:
+    """Where the files of a point are, without their suffixes."""
+    return folder / f"step-{point[0]}-{point[1]}"
 
 
 def complete_points(folder: Path, wanted: list[MeasurePoint]) -> bool:
-    """Whether every moment was measured (the factors are written last)."""
+    """Whether every point was measured (the factors are written last)."""
     return all(
-        Path(f"{point_stem(folder, moment)}.factors.safetensors").exists()
-        for moment in wanted
+        Path(f"{point_stem(folder, point)}.factors.safetensors").exists()
+        for point in wanted
     )
 
 
 def gather_probes(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
-    """One row per moment, problem and way of sampling."""
+    """One row per point, problem and way of sampling."""
     tables = [
-        pd.read_parquet(f"{point_stem(folder, moment)}.probes.parquet").assign(
-            run=run, step=moment[0], moment=moment[1]
+        pd.read_parquet(f"{point_stem(folder, point)}.probes.parquet").assign(
+            run=run, step=point[0], moment=point[1]
         )
-        for moment in wanted
+        for point in wanted
     ]
     return pd.concat(tables, ignore_index=True)[
         ["run", "step", "moment", *PROBE_COLUMNS]
@@ -313,20 +324,20 @@ def gather_probes(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.Data
 
 
 def gather_updates(folder: Path, run: str, wanted: list[MeasurePoint]) -> pd.DataFrame:
-    """One row per moment and matrix.
+    """One row per point and matrix.
 
-    The statistics of describe(), the norms of Adam's moments, and the cosines of the
-    first singular vectors to those of the moment before.
+    What update_statistics() gives, the norms of Adam's moments, and the cosines of the
+    first singular vectors to those of the point before.
     """
     rows, before = [], None
-    for moment in wanted[1:]:
-        stem = point_stem(folder, moment)
+    for point in wanted[1:]:
+        stem = point_stem(folder, point)
         handles = index([Path(f"{stem}.factors.safetensors")])
         norms = pd.read_parquet(f"{stem}.moment-norms.parquet").set_index("tensor")
         now = {name: load_factors(handles, name) for name in norms.index}
         for name, factors in now.items():
             layer, module = locate(name)
-            key = {"run": run, "step": moment[0], "moment": moment[1]}
+            key = {"run": run, "step": point[0], "moment": point[1]}
             key |= {"layer": layer, "module": module, "tensor": name}
             turned = cosines(factors, before[name]) if before else {}
             rows.append(

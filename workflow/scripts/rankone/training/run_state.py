@@ -16,7 +16,8 @@ import pandas as pd
 
 from rankone.errors import UserError
 from rankone.files import digest, replacing
-from rankone.training import measurement
+from rankone.tables_io import write_table
+from rankone.training import measurement, run_identity
 from rankone.weights.checkpoints import index
 from rankone.weights.updates import read_update
 
@@ -40,7 +41,12 @@ def read_metrics(path: Path) -> list[dict]:
 def last_checkpoint(state: Path) -> Path | None:
     """The newest trainer checkpoint that was written to its end, or None."""
     found = filter(is_whole, state.glob("checkpoint-*"))
-    return max(found, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+    return max(found, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step at which a trainer checkpoint was saved."""
+    return int(checkpoint.name.split("-")[1])
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -52,36 +58,76 @@ def is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def claim_state(state: Path, identity: dict) -> None:
-    """Make `state` the folder of this configuration.
+def claim_state(state: Path, identity: dict, verifiers: list[str], made: dict) -> dict:
+    """Make `state` the folder of this run; its manifest.
 
-    A folder left by another configuration is moved aside, never continued and never
-    deleted.
+    A folder left by another run is moved aside, never continued and never deleted.
+    `made` is from made_with().
     """
-    fingerprint = state / "fingerprint.json"
-    if fingerprint.exists():
-        found = json.loads(fingerprint.read_text())
-        if found["fingerprint"] == digest(identity):
-            return
+    found = run_identity.read_manifest(state)
+    if found and found["digest"] == digest(identity):
+        return found
     if state.exists() and any(state.iterdir()):
-        aside = state.with_name(f"{state.name}.replaced-{time.time_ns() // 10**9}")
-        os.replace(state, aside)
-        logger.warning(
-            "%s belongs to another configuration; moved to %s (delete it when you no "
-            "longer need it). Training starts at step 0.",
-            *(state, aside),
-        )
-    with replacing(fingerprint) as temporary:
-        record = {"fingerprint": digest(identity), "identity": identity}
-        temporary.write_text(json.dumps(record, indent=1, default=str))
+        move_aside(state, "belongs to another configuration")
+    manifest = run_identity.new_manifest(identity, verifiers, made)
+    run_identity.write_manifest(state, manifest)
+    return manifest
+
+
+def move_aside(state: Path, why: str) -> None:
+    """Give a state folder another name."""
+    aside = state.with_name(f"{state.name}.replaced-{time.time_ns() // 10**9}")
+    os.replace(state, aside)
+    logger.warning(
+        "%s %s; moved to %s (delete it when you no longer need it). Training starts at "
+        "step 0.",
+        *(state, why, aside),
+    )
+
+
+def claim_code(
+    state: Path, run: str, manifest: dict, made: dict, code_changes: str
+) -> dict:
+    """Record that a run which is not finished goes on with the code that is there now.
+
+    Where other code made what it goes on from, `code_changes` decides: UserError naming
+    what changed (`stop`), a mixed run (`continue`), or a new start (`restart`).
+    """
+    checkpoint = last_checkpoint(state)
+    step = step_of(checkpoint) if checkpoint else 0
+    segments = [s for s in manifest["segments"] if s["from_step"] < step]
+    changes = run_identity.changes(segments[-1], made) if segments else []
+    if changes and code_changes == "stop":
+        raise UserError(changed_code(run, step, changes))
+    if changes and code_changes == "restart":
+        move_aside(state, "was made by other code")
+        segments, step = [], 0
+    if changes and code_changes == "continue":
+        logger.warning("%s: other code goes on from step %d: mixed", run, step)
+    if changes or not segments:
+        segments.append({"from_step": step} | made)
+    manifest = manifest | {"segments": segments}
+    run_identity.write_manifest(state, manifest)
+    return manifest
+
+
+def changed_code(run: str, step: int, changes: list[str]) -> str:
+    """The sentence about a half-made run whose code is another one now."""
+    named, more = ", ".join(changes[:2]), len(changes) - 2
+    return (
+        f"{run}: its first {step} steps were made by other code ({named}"
+        f"{f' and {more} more' if more > 0 else ''} changed since); go on, recorded "
+        "as mixed, with `--config code_changes=continue`, or start again with "
+        "`--config code_changes=restart`, which moves the state aside."
+    )
 
 
 def finished(
-    state: Path, steps: list[int], moments: list[measurement.MeasurePoint]
+    state: Path, steps: list[int], points: list[measurement.MeasurePoint]
 ) -> bool:
     """Whether every export and every measurement of a run is there."""
     exports = (export_path(state / "exports", step).exists() for step in steps)
-    return all(exports) and measurement.complete_points(state / "measured", moments)
+    return all(exports) and measurement.complete_points(state / "measured", points)
 
 
 def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) -> None:
@@ -102,21 +148,25 @@ def check_result(run: str, metrics: pd.DataFrame, base: list[Path], last: Path) 
 def publish(
     state: Path,
     run: str,
-    moments: list[measurement.MeasurePoint],
+    points: list[measurement.MeasurePoint],
     tables: dict[str, str],
     checkpoints: dict[int, str],
 ) -> None:
     """Make the declared outputs from the state: hard links, or copies if need be.
 
-    `tables` are the paths of `metrics`, `probes` and `updates`.
+    `tables` are the paths of `metrics`, `probes` and `updates`; the manifest goes
+    beside the first.
     """
+    manifest = run_identity.read_manifest(state)
+    run_identity.write_manifest(Path(tables["metrics"]).parent, manifest)
     measured = state / "measured"
     rows = pd.DataFrame(read_metrics(state / "metrics.jsonl"))
-    rows.to_csv(tables["metrics"], sep="\t", index=False)
-    probes = measurement.gather_probes(measured, run, moments)
-    probes.to_parquet(tables["probes"], index=False)
-    updates = measurement.gather_updates(measured, run, moments)
-    updates.to_parquet(tables["updates"], index=False)
+    with replacing(tables["metrics"]) as temporary:  # all digits, as they were logged
+        rows.to_csv(temporary, sep="\t", index=False)
+    probes = measurement.gather_probes(measured, run, points)
+    write_table(probes, tables["probes"])
+    updates = measurement.gather_updates(measured, run, points)
+    write_table(updates, tables["updates"])
     for step, target in checkpoints.items():
         source = export_path(state / "exports", step)
         with replacing(target) as temporary:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from rankone.data.settings import Split
 from rankone.settings import Count, Distinct, Section, Steps, absent
+from rankone.training.method import METHODS
 
 Grpo = dict[str, Any]
 Lora = dict[str, Any]
@@ -13,7 +14,7 @@ Lora = dict[str, Any]
 
 def method_sections() -> set[str]:
     """Names of the sections in which methods have their settings."""
-    return {"grpo"}
+    return {method.section for method in METHODS.values()}
 
 
 class Launch(Section):
@@ -92,7 +93,11 @@ class Intervention(Section):
 class Arm(Section):
     """A method with its settings and seeds."""
 
-    method: str = Field("grpo", description="how its runs are trained: `grpo`")
+    method: str = Field(
+        "grpo",
+        description="how its runs are trained: a file of `training/methods`, or of a "
+        "plugin",
+    )
     seeds: Annotated[Distinct[Annotated[int, Field(ge=0)]], Field(min_length=1)] = (
         Field(
             [0],

@@ -1,122 +1,141 @@
-"""GRPO by TRL: its arguments, the reward, and its trainer, changed in speed alone."""
+"""GRPO by TRL, for which the problems' verifier is the reward."""
 
-from importlib.util import find_spec
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import PreTrainedModel
-from trl import GRPOConfig, GRPOTrainer
-from trl.trainer.utils import RepeatSampler
-
-from rankone.data.verifier import correct
 from rankone.errors import UserError
-from rankone.inference import prefix_sharing
-from rankone.runtime.device import has_bfloat16
-from rankone.training import measurement
+from rankone.training.method import (
+    METHODS,
+    Computer,
+    Generation,
+    TrainingMethod,
+    pass_mb,
+)
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig
+
+    from rankone.training.grpo_trainer import Trainer
+
+# What TRL takes where the config is silent.
+BATCH, COMPLETION_LENGTH, GROUP = 8, 512, 8
+# Set by Rankone itself; everything else of GRPOConfig is the study's to choose.
+OWN_ARGUMENTS = {
+    *("output_dir", "max_steps", "save_steps", "save_strategy", "save_total_limit"),
+    *("save_only_model", "seed", "data_seed", "logging_steps", "logging_strategy"),
+    *("report_to", "disable_tqdm", "resume_from_checkpoint", "enable_jit_checkpoint"),
+    *("fsdp", "fsdp_config", "deepspeed"),
+}
+SOURCES = {
+    "trl": ("trainer/grpo_config.py", "trainer/base_config.py"),
+    "transformers": ("training_args.py",),
+}
+COLUMNS = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "zero_spread_share",
+    "entropy": "entropy",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "truncated_share",
+    "num_tokens": "tokens",
+}
 
 
-def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
-    """TRL's arguments for one run; UserError when TRL refuses the combination.
+def arguments(settings: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
+    """TRL's arguments for one run; UserError when TRL refuses the combination."""
+    from rankone.training import grpo_trainer
 
-    Autocast is to bfloat16 where the hardware has it, unless `grpo` says otherwise.
-    """
-    if grpo.get("use_vllm") and not find_spec("vllm"):
+    return grpo_trainer.arguments(settings, schedule, seed, state)
+
+
+def trainer(model, args: GRPOConfig, problems: list, tokenizer, lora) -> Trainer:
+    """TRL's trainer with the verifier as its reward."""
+    from rankone.training import grpo_trainer
+
+    return grpo_trainer.trainer(model, args, problems, tokenizer, lora)
+
+
+def generation(args: GRPOConfig) -> Generation:
+    """Answers are drawn as in training."""
+    return Generation(
+        tokens=args.max_completion_length,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        top_k=args.top_k,
+        min_p=args.min_p,
+        repetition_penalty=args.repetition_penalty,
+        gather=args.ds3_gather_for_generation,
+    )
+
+
+def check(settings: dict, processes: int) -> None:
+    """Raise UserError when a batch cannot be split into groups of completions."""
+    group = settings.get("num_generations", GROUP)
+    accumulation = settings.get("gradient_accumulation_steps", 1)
+    batch = settings.get("generation_batch_size") or (
+        micro_batch(settings)
+        * processes
+        * (settings.get("steps_per_generation") or accumulation)
+    )
+    if batch % group:
         raise UserError(
-            "grpo.use_vllm: vLLM is not installed in the environment of the rule train "
-            "(envs/train.yaml): add what `pip install trl[vllm]` would."
-        )
-    cpu = not torch.accelerator.is_available()
-    bf16 = has_bfloat16() and not grpo.get("fp16")
-    try:
-        return GRPOConfig(
-            output_dir=str(state),
-            max_steps=schedule["max_steps"],
-            save_steps=schedule["save_steps"],
-            save_strategy="steps",
-            save_total_limit=2,
-            seed=seed,
-            data_seed=seed,
-            logging_steps=1,
-            report_to="none",
-            disable_tqdm=True,
-            **({"use_cpu": cpu, "bf16": bf16} | grpo),
-        )
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"grpo: trl.GRPOConfig refuses these values: {error}"
-        ) from error
-
-
-def reward(
-    completions: list[str], answer: list[str], verifier: list[str], **_: object
-) -> list[float]:
-    """The problems' verifier as a reward: 1 for a right answer, else 0."""
-    problems = [
-        {"answer": a, "verifier": v} for a, v in zip(answer, verifier, strict=True)
-    ]
-    return [float(right) for right in correct(completions, problems)]
-
-
-class EpochSampler(RepeatSampler):
-    """TRL's sampler, with the order of an epoch known to a run that goes on in it."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw next what an uninterrupted run draws in that epoch."""
-        if self.shuffle:
-            self.generator.manual_seed(self.seed)
-            for _ in range(epoch):
-                torch.randperm(self.num_samples, generator=self.generator)
-
-
-class Trainer(GRPOTrainer):
-    """GRPOTrainer, changed in speed and in the order of a resumed run's data alone.
-
-    Under autocast the float32 weights are cast anew for every generated token; an outer
-    autocast region around the whole generation lets torch keep the cast weights. On a
-    CPU, where attention masks are free, a group's prompt is computed once (`sharing`).
-    Where vLLM answers, or the weights are in parts, all is as in TRL.
-    """
-
-    def __init__(self, model: PreTrainedModel, **options):
-        super().__init__(model=model, **options)
-        self.shares = prefix_sharing.can_share(model) and not measurement.sharded(self)
-        if self.shares:
-            model.generate = prefix_sharing.prefill_once(model)
-
-    def _get_train_sampler(self, dataset=None):
-        plain = super()._get_train_sampler(dataset)
-        return EpochSampler(
-            plain.data_source,
-            plain.mini_repeat_count,
-            plain.batch_size,
-            plain.repeat_count,
-            plain.shuffle,
-            plain.seed,
+            f"grpo: {batch} completions a step cannot be split into groups of "
+            f"num_generations = {group}; choose a per_device_train_batch_size that is "
+            "a multiple of it."
         )
 
-    def _generate_single_turn(self, *args, **kwargs):
-        if self.use_vllm:  # it takes the weights in here, which must not be cast
-            return super()._generate_single_turn(*args, **kwargs)
-        with measurement.whole_autocast(self):
-            return super()._generate_single_turn(*args, **kwargs)
 
-    def _save_rng_state(self, output_dir):
-        """The file by which is_whole() goes is written next: wait for all others."""
-        super()._save_rng_state(output_dir)
-        self.accelerator.wait_for_everyone()
+def completion_length(settings: dict) -> int:
+    """Tokens of the longest answer."""
+    return settings.get("max_completion_length") or COMPLETION_LENGTH
 
-    def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, *args, **options
-    ):
-        batch = (input_ids, attention_mask, logits_to_keep)
-        if not self.shares:
-            return super()._get_per_token_logps_and_entropies(
-                model, *batch, *args, **options
-            )
 
-        def call(inputs: dict) -> tuple[torch.Tensor, torch.Tensor]:
-            with self.accelerator.autocast():
-                outputs = model(**inputs, fused_lm_head=True)
-            return outputs.log_probs, outputs.entropy
+def micro_batch(settings: dict) -> int:
+    """Completions of one pass on one device."""
+    return settings.get("per_device_train_batch_size", BATCH)
 
-        return *prefix_sharing.scored(call, *batch), None
+
+def checkpointing(settings: dict) -> bool:
+    """Whether activations are computed again in the backward pass."""
+    return settings.get("gradient_checkpointing", True)
+
+
+def step_seconds(settings: dict, prompt: int, computer: Computer) -> float:
+    """One optimizer step: answers, then passes forward and backward."""
+    rows = micro_batch(settings) * settings.get("gradient_accumulation_steps", 1)
+    length = completion_length(settings)
+    backend = "vllm" if settings.get("use_vllm") else "hf"
+    # Backward costs two forward passes; one more to make activations again, and one
+    # of the base for the KL.
+    passes = 3 + checkpointing(settings) + bool(settings.get("beta"))
+    return computer.answer(rows, prompt, length, rows, backend) + passes * (
+        computer.forward(rows * (prompt + length))
+    )
+
+
+def activations_mb(settings: dict, prompt: int, weights: int) -> float:
+    """Activations of one pass over a batch of prompts and their longest answers."""
+    tokens = micro_batch(settings) * (prompt + completion_length(settings))
+    return pass_mb(tokens, weights, checkpointing(settings))
+
+
+METHODS.add(
+    TrainingMethod(
+        name="grpo",
+        description="GRPO and its kin, chosen by `grpo.loss_type`.",
+        owner="trl.GRPOConfig",
+        arguments=arguments,
+        trainer=trainer,
+        generation=generation,
+        check=check,
+        completion_length=completion_length,
+        step_seconds=step_seconds,
+        activations_mb=activations_mb,
+        columns=COLUMNS,
+        sources=SOURCES,
+        own_arguments=frozenset(OWN_ARGUMENTS),
+        order=0,
+    )
+)
