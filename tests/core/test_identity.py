@@ -46,7 +46,7 @@ TRAINING, SVD = "rankone.training.fit:fit", "linalg/svd.py"
 
 
 def test_code_is_followed_through_modules_classes_and_imports_in_functions():
-    found = identity.code(TRAINING)
+    found = identity.code(TRAINING, "rankone.training.grpo_trainer:trainer")
     for name in (
         "training.fit.train",
         "training.measurement.MeasurementCallback",

@@ -43,7 +43,7 @@ def entries(settings: dict, verifiers: list[str]) -> Iterator[identity.Root]:
     method = method_of(settings)
     yield from (method.arguments, method.trainer, method.generation)
     yield from (VERIFIERS[name].correct for name in verifiers)
-    if intervention := settings["intervention"]:
+    if intervention := settings.get("intervention"):
         yield from identity.functions(parse(intervention["recipe"]).kind)
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rankone.data.settings import Split
 from rankone.settings import Count, Distinct, Section, Steps, absent
-from rankone.training.method import METHODS
+from rankone.training.method import DEFAULT, METHODS
 
 Grpo = dict[str, Any]
 Lora = dict[str, Any]
@@ -94,7 +94,7 @@ class Arm(Section):
     """A method with its settings and seeds."""
 
     method: str = Field(
-        "grpo",
+        DEFAULT,
         description="how its runs are trained: a file of `training/methods`, or of a "
         "plugin",
     )
