@@ -1,6 +1,7 @@
 """Words that all stages share: runs, variants, benchmarks and modules."""
 
 import re
+from collections.abc import Iterable
 
 HELD_OUT = "problems_held_out"
 SHIFTED = "problems_shifted"
@@ -22,3 +23,9 @@ ALL_RUNS = "all"
 MEAN = "mean"
 GAIN_DOMAIN = "mathematics"
 TRAIN_PROBE = "problems_train_probe"
+
+
+def groups_of_runs(runs: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Labels and members of groups of an arm's runs: each alone, then all as `all`."""
+    runs = sorted(runs)
+    return [*((run, [run]) for run in runs), (ALL_RUNS, runs)]
