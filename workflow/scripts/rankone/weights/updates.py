@@ -23,6 +23,12 @@ def locate(name: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
+def matrix_key(name: str) -> dict:
+    """Layer and module of a matrix, as columns of a row."""
+    layer, module = locate(name)
+    return {"layer": layer, "module": module}
+
+
 def adapter(
     trained: WeightMap, before: WeightMap, name: str
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
