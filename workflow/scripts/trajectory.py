@@ -16,7 +16,8 @@ from rankone.dynamics.trajectory import (
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.tables_io import write_table
-from rankone.weights.checkpoints import check_match, index, read, weight_files
+from rankone.weights.checkpoints import check_match, index, read
+from rankone.weights.model_files import weight_files
 from rankone.weights.updates import locate, matrix_key, read_update
 
 if TYPE_CHECKING:

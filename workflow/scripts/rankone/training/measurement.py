@@ -25,6 +25,7 @@ from rankone.files import replacing
 from rankone.inference import generation
 from rankone.linalg.svd import Factors
 from rankone.seeding import random_generator
+from rankone.tables_io import write_table
 from rankone.training import interventions
 from rankone.training.interventions import AdapterUpdates, FullUpdates
 from rankone.weights.checkpoints import index, own_weights
@@ -211,10 +212,9 @@ class MeasurementCallback(TrainerCallback):
         for row in norms if not sharded(self.trainer) else ():
             parameters = self.weights.trained(row["tensor"])
             row |= interventions.moment_norms(optimizer, parameters)
-        with replacing(f"{stem}.moment-norms.parquet") as temporary:
-            pd.DataFrame(norms, columns=NORM_COLUMNS).to_parquet(temporary)
-        with replacing(f"{stem}.probes.parquet") as temporary:
-            pd.DataFrame(rows, columns=PROBE_COLUMNS).to_parquet(temporary)
+        norms = pd.DataFrame(norms, columns=NORM_COLUMNS)
+        write_table(norms, f"{stem}.moment-norms.parquet")
+        write_table(pd.DataFrame(rows, columns=PROBE_COLUMNS), f"{stem}.probes.parquet")
         kept = {name: first(factors) for name, factors in measured.items()}
         save_factors(f"{stem}.factors.safetensors", kept, {"dtype": "float32"})
 

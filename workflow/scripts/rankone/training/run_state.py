@@ -16,6 +16,7 @@ import pandas as pd
 
 from rankone.errors import UserError
 from rankone.files import digest, replacing
+from rankone.tables_io import write_table
 from rankone.training import measurement
 from rankone.weights.checkpoints import index
 from rankone.weights.updates import read_update
@@ -112,11 +113,11 @@ def publish(
     """
     measured = state / "measured"
     rows = pd.DataFrame(read_metrics(state / "metrics.jsonl"))
-    rows.to_csv(tables["metrics"], sep="\t", index=False)
+    write_table(rows, tables["metrics"], float_format=None)
     probes = measurement.gather_probes(measured, run, moments)
-    probes.to_parquet(tables["probes"], index=False)
+    write_table(probes, tables["probes"])
     updates = measurement.gather_updates(measured, run, moments)
-    updates.to_parquet(tables["updates"], index=False)
+    write_table(updates, tables["updates"])
     for step, target in checkpoints.items():
         source = export_path(state / "exports", step)
         with replacing(target) as temporary:
