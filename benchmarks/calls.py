@@ -15,7 +15,8 @@ import torch
 from matrices import ONE_ENTRY, SPECTRA, Known, make, measured
 from methods import LAPACK, LEADING, VALUES
 
-from rankone.weights.checkpoints import index, weight_files
+from rankone.weights.checkpoints import index
+from rankone.weights.model_files import weight_files
 from rankone.weights.updates import locate, read_update
 
 Rows = list[dict]

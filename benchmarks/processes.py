@@ -30,7 +30,7 @@ from methods import LEADING, THREADS, VALUES
 from safetensors import safe_open
 
 from rankone.linalg.svd import MINIMUM_GAP
-from rankone.weights.checkpoints import weight_files
+from rankone.weights.model_files import weight_files
 
 HERE = Path(__file__).resolve().parent
 LARGEST = (4096, 11008)

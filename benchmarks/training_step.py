@@ -96,7 +96,7 @@ def rankone(folder: Path) -> list[dict]:
     from rankone.runtime.device import set_up
     from rankone.training import fit, run_state
     from rankone.weights.base_model import load_model
-    from rankone.weights.checkpoints import weight_files
+    from rankone.weights.model_files import weight_files
 
     set_up(THREADS, keep_memory=True)
     schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS, "export_steps": []}

@@ -7,8 +7,9 @@ from safetensors.torch import load_file, save_file
 
 from rankone.linalg import svd
 from rankone.weights import updates
-from rankone.weights.checkpoints import export, own_weights, weight_files
+from rankone.weights.checkpoints import export, own_weights
 from rankone.weights.factors import save_factors
+from rankone.weights.model_files import weight_files
 from tiny import make_model, make_tokenizer, save_model
 
 

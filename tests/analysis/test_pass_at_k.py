@@ -16,9 +16,7 @@ from rankone.analysis.pass_at_k import (
     NULL_COLUMNS,
     PASS_COLUMNS,
     SOLVABLE_COLUMNS,
-    crossing,
     crossings,
-    efficiency_gap,
     efficiency_table,
     pass_at_k,
     pass_table,
@@ -27,7 +25,6 @@ from rankone.analysis.pass_at_k import (
     solvable_sets,
 )
 from rankone.errors import UserError
-from rankone.statistics.hypothesis_tests import mcnemar
 from rankone.statistics.intervals import LEVEL
 
 KS = [1, 2, 4, 8, 16]
@@ -195,6 +192,12 @@ def test_runs_of_an_arm_get_a_mean_and_disagreement_widens_it():
     assert (means["runs"] == 2).all()
 
 
+def efficiency(counts, draws, ks=KS):
+    """Crossing and gap of `full` over all runs of its arm."""
+    found = pooled(efficiency_table(counts, ks, seed=0, draws=draws))
+    return found.set_index("variant").loc["full"]
+
+
 def mixed(problems, easy, rate):
     """Rates: a share `easy` of the problems is nearly solved, the rest nearly never."""
     return np.where(np.arange(problems) < easy * problems, rate, 0.004)
@@ -203,45 +206,45 @@ def mixed(problems, easy, rate):
 def test_a_planted_crossing_is_recovered():
     counts = draw(0, np.full(200, 0.1), mixed(200, 0.6, 0.9), samples=64)
     ks = powers(counts)
-    found = crossing(counts, "base", "full", ks, seed=0, draws=600)
+    found = efficiency(counts, 600, ks)
     # 1 - 0.9^k = 0.6 (1 - 0.1^k) + 0.4 (1 - 0.996^k)
     k = np.linspace(1, 64, 100_000)
     ahead = 0.9**k < 0.6 * 0.1**k + 0.4 * 0.996**k
     truth = k[ahead.argmax()]
     assert 8 < truth < 11
-    assert found.estimate.value == pytest.approx(truth, rel=0.25)
-    assert found.estimate.low < truth < found.estimate.high
-    assert found.missing == found.ahead == 0
+    assert found["crossing"] == pytest.approx(truth, rel=0.25)
+    assert found["low"] < truth < found["high"]
+    assert found["missing"] == found["ahead"] == 0
 
 
 def test_curves_do_not_cross_where_one_dominates_even_if_both_reach_one():
     counts = draw(0, np.full(60, 0.3), np.full(60, 0.6), samples=64)
     assert pass_at_k(64, counts["correct"], 64).all()
-    found = crossing(counts, "base", "full", powers(counts), seed=0, draws=300)
-    assert found.estimate is None
-    assert found.missing == 1
+    found = efficiency(counts, 300, powers(counts))
+    assert found[["crossing", "low", "high"]].isna().all()
+    assert found["missing"] == 1
 
 
 def test_equal_models_never_cross():
     counts = table([3, 4, 0], [3, 4, 0])
-    found = crossing(counts, "base", "full", KS, seed=0, draws=100)
-    assert (found.estimate, found.missing) == (None, 1)
+    found = efficiency(counts, 100)
+    assert np.isnan(found["crossing"]) and found["missing"] == 1
 
 
 def test_a_base_that_is_ahead_from_the_start_crosses_at_the_smallest_k():
     counts = draw(0, np.full(60, 0.6), np.full(60, 0.3))
-    found = crossing(counts, "base", "full", KS, seed=0, draws=300)
-    assert found.estimate.value == found.estimate.high == 1
-    assert found.ahead == 1
+    found = efficiency(counts, 300)
+    assert found["crossing"] == found["high"] == 1
+    assert found["ahead"] == 1
 
 
 def test_an_uncertain_crossing_has_an_infinite_bound_and_a_share_without_one():
     rates = np.full(30, 0.12), mixed(30, 0.8, 0.5)
-    found = crossing(draw(4, *rates), "base", "full", KS, seed=0, draws=800)
-    assert found.estimate is not None
-    assert 0.025 < found.missing < 0.975
-    assert math.isinf(found.estimate.high)
-    assert np.isfinite(found.estimate.low)
+    found = efficiency(draw(4, *rates), 800)
+    assert np.isfinite(found["crossing"])
+    assert 0.025 < found["missing"] < 0.975
+    assert math.isinf(found["high"])
+    assert np.isfinite(found["low"])
 
 
 @pytest.mark.parametrize(
@@ -264,9 +267,9 @@ def test_crossings_are_interpolated_in_log_k(difference, k):
 
 def test_the_gap_is_the_bases_best_minus_the_variants_first():
     counts = table([1] * 30 + [0] * 10, [8] * 30 + [0] * 10)
-    found = efficiency_gap(counts, "full", KS, seed=0, draws=600)
-    assert found.value == pytest.approx(0.75 - 0.375)
-    assert 0.2 < found.low < found.value < found.high < 0.5
+    found = efficiency(counts, 600)
+    assert found["gap"] == pytest.approx(0.75 - 0.375)
+    assert 0.2 < found["gap_low"] < found["gap"] < found["gap_high"] < 0.5
 
 
 def test_one_table_has_crossing_and_gap_of_every_variant():
@@ -277,18 +280,14 @@ def test_one_table_has_crossing_and_gap_of_every_variant():
     found = efficiency_table(counts, ks, seed=0, draws=300)
     assert list(found.columns) == EFFICIENCY_COLUMNS
     found = pooled(found).set_index("variant")
-    single = crossing(counts, "base", "full", ks, seed=0, draws=300)
-    assert found.loc["full", "crossing"] == pytest.approx(single.estimate.value)
+    assert np.isfinite(found.loc["full", "crossing"])
     assert np.isnan(found.loc["rank1", "crossing"])
     assert found.loc["rank1", "missing"] == 1
-    gap = efficiency_gap(counts, "rank1", ks, seed=0, draws=300)
-    assert found.loc["rank1", "gap"] == pytest.approx(gap.value)
-
-
-def test_mcnemar_is_exact():
-    # 2 (1 + 10) / 2^10
-    assert mcnemar(1, 9) == pytest.approx(22 / 1024)
-    assert mcnemar(0, 0) == 1
+    curves = pass_table(counts, ks, seed=0, draws=10)
+    value = pooled(curves).set_index(["variant", "k"])["value"]
+    for variant in ("full", "rank1"):
+        gap = value["base", 32] - value[variant, 1]
+        assert found.loc[variant, "gap"] == pytest.approx(gap)
 
 
 def test_solvable_problems_are_counted():
@@ -417,11 +416,6 @@ def test_impossible_k_are_refused(ks, message):
             call(GOOD, ks, 0, 10)
 
 
-def test_a_comparison_needs_one_arm():
-    both = pd.concat([GOOD, rows("prs-seed0", "full", [1, 1], 16)])
-    with pytest.raises(UserError, match="exactly one arm"):
-        crossing(both, "base", "full", KS, seed=0, draws=10)
-    with pytest.raises(UserError, match="exactly one arm"):
-        efficiency_gap(GOOD, "rank1", KS, seed=0, draws=10)
+def test_a_variant_that_no_run_has_is_refused():
     with pytest.raises(UserError, match="rank1"):
         resampled_null(GOOD, "rank1", KS, seed=0, draws=10)

@@ -17,7 +17,8 @@ from rankone.evaluation import vllm_backend
 from rankone.files import write_jsonl
 from rankone.variants.grammar import VLLM_LORA_RANKS, parse
 from rankone.variants.in_place import open_step_weights
-from rankone.weights.checkpoints import index, weight_files
+from rankone.weights.checkpoints import index
+from rankone.weights.model_files import weight_files
 from saved import requests, save_step
 
 MODULES = {

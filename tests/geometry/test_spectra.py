@@ -10,7 +10,7 @@ from rankone.claims import synthetic_weights
 from rankone.claims.synthetic_weights import WeightScenario
 from rankone.geometry import spectra
 from rankone.geometry import tables as geometry
-from rankone.geometry.against_null import matrix_statistics
+from rankone.linalg.spectral_measures import spectral_statistics
 from rankone.weights.checkpoints import index, read
 
 
@@ -52,7 +52,10 @@ def test_every_matrix_and_object_has_a_row_that_is_the_matrix_alone(files, table
     values = tables[1]["values"]
     assert len(values) == 3 * len(base) and len(tables[0]["values"]) == len(base)
     row = values[values["object"] == "trained"].iloc[0]
-    expected = matrix_statistics(read(trained, row["tensor"]))
+    expected = spectral_statistics(
+        spectra.values(read(trained, row["tensor"])),
+        *read(trained, row["tensor"]).shape,
+    )
     for name in spectra.COMPARED:
         assert row[name] == pytest.approx(expected[name], nan_ok=True)
     assert values["fit_p"].between(0, 1).all()
@@ -106,13 +109,6 @@ def test_trained_weights_are_paired_with_their_own_base(tables):
         assert row["null_mean"] == pytest.approx(
             base.loc[tensor, statistic], nan_ok=True
         )
-
-
-def test_a_pooled_p_counts_residuals_that_are_at_least_as_far():
-    residuals = np.array([0.1, 0.2, 0.3, 0.4])
-    assert geometry.pooled_p(residuals, 0.3) == pytest.approx(3 / 5)
-    assert geometry.pooled_p(residuals, 1.0) == pytest.approx(1 / 5)
-    assert np.isnan(geometry.pooled_p(residuals, np.nan))
 
 
 def test_pooled_p_is_uniform_where_the_null_is_true():

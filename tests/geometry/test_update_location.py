@@ -19,9 +19,7 @@ from rankone.geometry.update_location import (
     location_statistics,
     low_magnitude_mask,
     margin_strata,
-    noise,
-    noise_drift,
-    overlap,
+    overlap_statistics,
     principal_mask,
     principal_share,
     right_share,
@@ -35,9 +33,9 @@ from rankone.geometry.update_location import (
     spectrum,
     spectrum_drift,
     stripe_index,
-    stripes,
     unchanged,
 )
+from rankone.linalg.random_matrices import noise_of_norm
 from rankone.linalg.svd import singular_values
 
 MATRIX = st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(0, 10**6))
@@ -55,7 +53,7 @@ def gaussian(rows, columns, seed=0):
 
 
 def noise_of(seed=0):
-    """For describe(): never the numbers of a matrix, which would be its own noise."""
+    """Never the numbers of a matrix, which would be its own noise."""
     return seeded(10**6 + seed)
 
 
@@ -71,6 +69,11 @@ def mask_of(places, rows, columns):
 
 def orthonormal(rows, columns, seed=0):
     return torch.linalg.qr(gaussian(rows, columns, seed))[0]
+
+
+def overlap(first, second, strata=None):
+    """How two masks overlap, within strata where there are any."""
+    return overlap_statistics(contingency(first, second, strata))
 
 
 def changed_in_bfloat16(base, size, seed):
@@ -259,13 +262,6 @@ def test_zero_weights_have_a_stratum():
 
 
 # Stripes
-
-
-def test_stripes_are_the_shares_of_rows_and_columns():
-    mask = torch.tensor([[True, True, False, False], [True, False, False, False]])
-    rows, columns = stripes(mask)
-    assert rows.tolist() == [0.5, 0.25]
-    assert columns.tolist() == [1.0, 0.5, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("labels", [[0] * 12, [0, 1, 1, 0, 2, 2, 2, 1, 1, 0, 2, 1]])
@@ -503,16 +499,9 @@ def test_drift_under_noise_is_far_below_the_bound_of_mirsky():
     base = gaussian(200, 100)
     before, _ = singular_values(base)
     norm = 1e-3 * base.norm().item()
-    found = [noise_drift(base, before, norm, seeded(seed)) for seed in range(1, 6)]
+    noisy = [base + noise_of_norm(base, norm, seeded(seed)) for seed in range(1, 6)]
+    found = [spectrum_drift(before, singular_values(each)[0]) for each in noisy]
     assert np.mean(found) == pytest.approx(1e-3 / math.sqrt(200), rel=0.2)
-
-
-def test_noise_has_the_norm_and_its_generator():
-    like = torch.zeros(50, 60)
-    first, second = noise(like, 0.3, seeded(1)), noise(like, 0.3, seeded(1))
-    assert torch.equal(first, second)
-    assert first.norm().item() == pytest.approx(0.3, rel=1e-5)
-    assert not torch.equal(first, noise(like, 0.3, seeded(2)))
 
 
 # Shares

@@ -16,16 +16,17 @@ from rankone.statistics.intervals import (
     NO_GAIN,
     bootstrap,
     bootstrap_mean,
+    clustered_interval,
     paired_difference,
     recovery,
     wilson,
 )
-from rankone.statistics.marchenko_pastur import noise_norm_share, noise_spectrum
 
 BASE, FULL, VARIANT = 0, 1, 2
 STUDIES = 400
 # Four standard errors of a coverage of 0.95 that was counted in 400 studies.
 TOLERANCE = 4 * np.sqrt(LEVEL * (1 - LEVEL) / STUDIES)
+
 
 scores = arrays(np.float64, (1, 3, 40), elements=st.sampled_from([0.0, 1.0]))
 
@@ -213,21 +214,12 @@ def test_misshapen_strata_are_refused(strata):
         bootstrap(strata, rng())
 
 
-@pytest.mark.parametrize("shape", [(60, 60), (40, 120), (200, 80)])
-def test_noise_spectrum_is_that_of_gaussian_matrices(shape):
-    draws = [
-        np.linalg.svd(rng(seed).normal(size=shape), compute_uv=False)
-        for seed in range(20)
-    ]
-    simulated = np.mean([s / np.linalg.norm(s) for s in draws], axis=0)
-    expected = noise_spectrum(*shape)
-    assert np.square(expected).sum() == pytest.approx(1)
-    assert np.abs(expected - simulated).max() < 0.03 * expected[0]
-    assert noise_norm_share(*shape) == pytest.approx(simulated[0], rel=0.05)
-
-
-def test_a_planted_direction_stands_out_of_the_noise_share():
-    noise = rng().normal(size=(100, 100))
-    planted = noise + 60 * np.ones((100, 100)) / 100
-    sigma = np.linalg.svd(planted, compute_uv=False)
-    assert sigma[0] / np.linalg.norm(sigma) > 2 * noise_norm_share(100, 100)
+@pytest.mark.parametrize("clusters", [4, 12])
+def test_the_interval_of_few_clusters_covers_what_it_should(clusters):
+    hits, generator = 0, rng(8)
+    for _ in range(400):
+        sample = generator.normal(size=clusters)
+        drawn = generator.choice(sample, (1000, clusters)).mean(1)
+        found = clustered_interval(sample.mean(), drawn, clusters)
+        hits += found.low <= 0 <= found.high
+    assert 0.92 < hits / 400 < 0.98

@@ -1,5 +1,6 @@
 """Estimates against measured studies; limits that grow with models and attempts."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -108,6 +109,8 @@ def test_weights_of_a_folder_are_counted_from_its_headers(tmp_path):
     shards = [{"a": torch.zeros(3, 5)}, {"b": torch.zeros(7, dtype=torch.bfloat16)}]
     for number, tensors in enumerate(shards):
         save_file(tensors, tmp_path / f"model-{number}.safetensors", {"format": "pt"})
+    shard_of = {"weight_map": {"a": "model-0.safetensors", "b": "model-1.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(shard_of))
     assert estimates.parameters({"path": str(tmp_path)}) == 22
 
 

@@ -11,7 +11,8 @@ from rankone.errors import UserError
 from rankone.training import callbacks, fit, interventions, measurement, run_state
 from rankone.training.interventions import Intervention, make, substitute
 from rankone.variants.grammar import parse
-from rankone.weights.checkpoints import index, read, weight_files
+from rankone.weights.checkpoints import index, read
+from rankone.weights.model_files import weight_files
 from rankone.weights.updates import locate
 from tiny import make_model, make_tokenizer, save_model
 

@@ -21,7 +21,8 @@ from conftest import ROOT
 from rankone.errors import UserError
 from rankone.files import write_jsonl
 from rankone.training import grpo_trainer, launch, measurement, run_state
-from rankone.weights.checkpoints import weight_files, weights_hash
+from rankone.weights.checkpoints import weights_hash
+from rankone.weights.model_files import weight_files
 from tiny import save_model
 
 LAUNCH = {"processes": 2, "nodes": 1, "config": "ddp"}

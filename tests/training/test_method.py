@@ -19,7 +19,7 @@ from rankone.registry import PLUGINS
 from rankone.study.validation import class_fields
 from rankone.training import launch, run_identity, run_state
 from rankone.training.method import METHODS, method_of, method_settings, study_methods
-from rankone.weights.checkpoints import weight_files
+from rankone.weights.model_files import weight_files
 from tiny import save_model
 
 SCRIPTS = ROOT / "workflow" / "scripts"

@@ -9,13 +9,8 @@ from peft import PeftModel
 
 from rankone.errors import UserError
 from rankone.training import fit, grpo_trainer, run_state
-from rankone.weights.checkpoints import (
-    check_match,
-    export,
-    index,
-    own_weights,
-    weight_files,
-)
+from rankone.weights.checkpoints import check_match, export, index, own_weights
+from rankone.weights.model_files import weight_files
 from rankone.weights.updates import read_trained, read_update
 from tiny import make_model, make_tokenizer, save_model
 

@@ -13,8 +13,9 @@ from rankone.variants import apply, grammar
 from rankone.variants.in_place import covered, open_step_weights, substituted
 from rankone.variants.kind import MatrixUpdate
 from rankone.weights import updates
-from rankone.weights.checkpoints import own_weights, weight_files
+from rankone.weights.checkpoints import own_weights
 from rankone.weights.factors import save_factors
+from rankone.weights.model_files import weight_files
 from saved import save_step
 from tiny import make_model, save_model
 

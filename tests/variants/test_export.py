@@ -15,7 +15,8 @@ from rankone.errors import UserError
 from rankone.variants import grammar
 from rankone.variants.in_place import open_step_weights, substituted
 from rankone.weights.base_model import load_model
-from rankone.weights.checkpoints import weight_files, weights_hash
+from rankone.weights.checkpoints import weights_hash
+from rankone.weights.model_files import weight_files
 from saved import save_step
 from tiny import make_model
 

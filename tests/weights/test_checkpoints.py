@@ -7,14 +7,8 @@ from safetensors.torch import save_file
 from rankone.artefacts import origin
 from rankone.errors import UserError
 from rankone.files import replacing
-from rankone.weights.checkpoints import (
-    check_match,
-    export,
-    index,
-    own_weights,
-    read,
-    weight_files,
-)
+from rankone.weights.checkpoints import check_match, export, index, own_weights, read
+from rankone.weights.model_files import weight_files
 from tiny import make_model, save_model
 
 

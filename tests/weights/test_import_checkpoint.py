@@ -15,12 +15,8 @@ from rankone.errors import UserError
 from rankone.files import sha256
 from rankone.weights import import_checkpoint as conversion
 from rankone.weights import import_plan, updates
-from rankone.weights.checkpoints import (
-    check_match,
-    index,
-    own_weights,
-    weight_files,
-)
+from rankone.weights.checkpoints import check_match, index, own_weights
+from rankone.weights.model_files import weight_files
 from rankone.weights.settings import Model
 from saved import rewrite, save_adapter, save_trained
 from tiny import make_model, make_tokenizer, save_model

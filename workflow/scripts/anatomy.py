@@ -7,7 +7,8 @@ from rankone.geometry.update_location import examine
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.tables_io import write_table
-from rankone.weights.checkpoints import check_match, index, weight_files
+from rankone.weights.checkpoints import check_match, index
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rankone.evaluation.hf_backend import load_tasks
-from rankone.files import replacing
 from rankone.runtime.job import job
+from rankone.tables_io import write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -33,8 +33,7 @@ def main(
         for name, tasks in load_tasks(benchmarks, folders, data).items()
         for task, loaded in tasks.items()
     ]
-    with replacing(output) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
+    write_table(pd.DataFrame(rows), output)
     logger.info("%d tasks of %d benchmarks", len(rows), len(benchmarks))
 
 

@@ -8,12 +8,13 @@ import safetensors
 import torch
 
 from rankone import artefacts
-from rankone.files import replacing
 from rankone.runtime.device import device, own_gpus, set_up
 from rankone.runtime.job import job
+from rankone.tables_io import write_table
 from rankone.weights import updates
-from rankone.weights.checkpoints import check_match, index, weight_files
+from rankone.weights.checkpoints import check_match, index
 from rankone.weights.factors import save_factors
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -64,8 +65,7 @@ def main(
         "spectra": updates.tidy(keys, spectra),
     }
     for name, table in tables.items():
-        with replacing(outputs[name]) as temporary:
-            table.to_parquet(temporary, index=False)
+        write_table(table, outputs[name])
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rankone.evaluation import hf_backend, vllm_backend
-from rankone.files import replacing
 from rankone.runtime.device import dtype, own_gpus, set_up
 from rankone.runtime.job import job, time_left
+from rankone.tables_io import write_table
 from rankone.variants.in_place import chosen, open_step_weights
-from rankone.weights.checkpoints import weight_files
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -58,8 +58,7 @@ def main(
             ", ".join(f"{key} {value:.3f}" for key, value in means.items()),
             time_left(begun, done, len(names)),
         )
-    with replacing(output) as temporary:
-        pd.concat(tables).to_parquet(temporary, index=False)
+    write_table(pd.concat(tables), output)
 
 
 if __name__ == "__main__":

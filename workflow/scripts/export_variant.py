@@ -6,7 +6,7 @@ from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.variants import export, grammar
 from rankone.variants.in_place import open_step_weights
-from rankone.weights.checkpoints import weight_files
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.weights import import_plan
-from rankone.weights.checkpoints import index, weight_files, weights_hash
+from rankone.weights.checkpoints import index, weights_hash
 from rankone.weights.import_checkpoint import convert
-from rankone.weights.model_files import read_json
+from rankone.weights.model_files import read_json, weight_files
 from rankone.weights.settings import Model
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from rankone.geometry.update_location import overlaps
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.tables_io import write_table
-from rankone.weights.checkpoints import index, weight_files
+from rankone.weights.checkpoints import index
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from transformers import AutoTokenizer
 
-from rankone.files import read_jsonl, replacing
+from rankone.files import read_jsonl
 from rankone.inference import sampled_answers
 from rankone.inference.settings import SampleSettings
 from rankone.runtime.device import own_gpus, set_up
 from rankone.runtime.job import job, time_left
+from rankone.tables_io import write_table
 from rankone.variants.in_place import chosen, open_step_weights, substituted
 from rankone.weights.base_model import load_model
-from rankone.weights.checkpoints import weight_files
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -61,8 +62,7 @@ def main(
             time_left(begun, done, len(names)),
         )
     for output, parts in tables.items():
-        with replacing(outputs[output]) as temporary:
-            pd.concat(parts).to_parquet(temporary, index=False)
+        write_table(pd.concat(parts), outputs[output])
 
 
 if __name__ == "__main__":

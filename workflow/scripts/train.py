@@ -10,8 +10,9 @@ from rankone.runtime.job import job
 from rankone.runtime.leases import hold
 from rankone.study.disk import STATE_COPIES, check_disk
 from rankone.training import fit, launch, measurement, run_identity, run_state
-from rankone.weights.checkpoints import weight_files, weights_hash
+from rankone.weights.checkpoints import weights_hash
 from rankone.weights.factors import save_directions
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -16,8 +16,9 @@ from rankone.dynamics.trajectory import (
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.tables_io import write_table
-from rankone.weights.checkpoints import check_match, index, read, weight_files
-from rankone.weights.updates import locate, read_update
+from rankone.weights.checkpoints import check_match, index, read
+from rankone.weights.model_files import weight_files
+from rankone.weights.updates import locate, matrix_key, read_update
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -45,9 +46,9 @@ def main(
     nulls = make_nulls(steps, draws, seed)
     rows, products, surrogates = [], [], []
     for name in tqdm(sorted(filter(locate, base)), desc=run, mininterval=1):
-        (layer, module), weight = locate(name), read(base, name)
+        weight = read(base, name)
         updates = [read_update(base, handles, name) for handles in trained]
-        key = {"run": run, "layer": layer, "module": module, "tensor": name}
+        key = {"run": run, "tensor": name} | matrix_key(name)
         key |= {"rows": len(weight), "columns": weight.shape[1], "steps": len(steps)}
         found, inner = follow(weight, updates, steps, nulls)
         products.append(long_gram(name, inner, steps))

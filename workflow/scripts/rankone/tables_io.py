@@ -32,13 +32,18 @@ def read_table(path: str | Path) -> pd.DataFrame:
         ) from error
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table by its suffix; the file appears whole or not at all."""
+def write_table(
+    table: pd.DataFrame, path: str | Path, float_format: str | None = FLOAT_FORMAT
+) -> None:
+    """Write a table by its suffix; the file appears whole or not at all.
+
+    Numbers in text have `float_format`, or all their digits without one.
+    """
     with replacing(path) as temporary:
         if temporary.suffix == ".parquet":
             write_parquet(table, temporary)
         else:
-            table.to_csv(temporary, sep="\t", index=False, float_format=FLOAT_FORMAT)
+            table.to_csv(temporary, sep="\t", index=False, float_format=float_format)
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
@@ -91,6 +96,17 @@ def with_arms(table: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     table = table.drop(columns="arm", errors="ignore").assign(arm=found)
     table = table.iloc[position.argsort(kind="stable")].reset_index(drop=True)
     return table[["arm", *table.columns.drop("arm")]]
+
+
+def with_all_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every run, and again those of an arm's runs as one run, `all`.
+
+    The long form of names.groups_of_runs(), with the columns `arm` and `member`, the
+    run that a row is of. The base is in no arm.
+    """
+    table = table.assign(arm=table["run"].map(arm_of), member=table["run"])
+    together = table[table["run"] != BASE].assign(run=ALL_RUNS)
+    return pd.concat([table, together], ignore_index=True)
 
 
 def main_arm(table: pd.DataFrame) -> pd.DataFrame:

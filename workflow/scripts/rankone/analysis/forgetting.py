@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from rankone.analysis.pairing import paired_cube
 from rankone.errors import UserError
 from rankone.names import ALL_RUNS, BASE, KNOWLEDGE, arm_of
 from rankone.statistics.intervals import DRAWS, Estimate, Sample, bootstrap, percentile
@@ -137,20 +138,13 @@ def _residuals(points: ForgettingPoints, hat: np.ndarray) -> pd.DataFrame:
     for index, weights in enumerate(np.eye(len(hat)) - hat):
         own, leverage = np.eye(len(hat))[index], hat[index, index]
         row = {"variant": points.variants[index], "kl": points.kl[index]}
-        row |= _columns(points.combine(own), "forgetting", "low", "high")
+        row |= points.combine(own).columns("forgetting")
         row |= {"fitted": hat[index] @ points.forgetting, "leverage": leverage}
         for name, scale in (("residual", 1.0), ("excess", 1 / (1 - leverage))):
-            found = points.combine(scale * weights)
-            row |= _columns(found, name, f"{name}_low", f"{name}_high")
+            row |= points.combine(scale * weights).columns(name, f"{name}_")
         others = np.delete(points.kl, index)
         rows.append(row | {"extrapolated": bool(points.kl[index] > others.max())})
     return pd.DataFrame(rows, columns=RESIDUAL_COLUMNS)
-
-
-def _columns(estimate: Estimate, *names: str) -> dict[str, float]:
-    """Value, low and high under three names."""
-    bounds = estimate.value, estimate.low, estimate.high
-    return dict(zip(names, bounds, strict=True))
 
 
 def _r2(residuals: pd.Series, forgetting: np.ndarray) -> float:
@@ -209,10 +203,16 @@ def _means_of_runs(
     Items are resampled, the same for all; so are runs, the same for arms with as many.
     """
     keys = [(run, point.variant) for point in points.itertuples() for run in point.own]
-    strata = []
-    for _, rows in items.groupby("benchmark"):
-        wide = rows.pivot(index=["run", "variant"], columns="item", values="score")
-        strata.append(wide.loc[[(BASE, BASE), *keys]].to_numpy()[None])
+    strata = [
+        paired_cube(
+            rows,
+            [[(BASE, BASE), *keys]],
+            columns=["run", "variant"],
+            item="item",
+            value="score",
+        )
+        for _, rows in items.groupby("benchmark")
+    ]
     single = bootstrap(strata, np.random.default_rng(seed), draws)
     means = [single.observed[:1]]
     drawn = [single.draws[:, 0]]

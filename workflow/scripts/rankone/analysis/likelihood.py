@@ -73,14 +73,12 @@ def perplexity_table(
         for index, variant in group.shown():
             found = percentile(observed[index], drawn[:, index])
             row = {**group.cell, "variant": variant, "own_nll": own[index]}
-            row |= {"nll": found.value, "low": found.low, "high": found.high}
-            row |= {"base_nll": observed[0]}
+            row |= {"base_nll": observed[0]} | found.columns("nll")
             if variant != BASE:
                 found = percentile(
                     observed[index] - observed[0], drawn[:, index] - drawn[:, 0]
                 )
-                row |= {"difference": found.value, "difference_low": found.low}
-                row |= {"difference_high": found.high}
+                row |= found.columns("difference", "difference_")
             rows.append(row)
     return pd.DataFrame(rows, columns=PERPLEXITY_TABLE)
 
@@ -97,7 +95,7 @@ def kl_table(counts: pd.DataFrame, seed: int, draws: int = DRAWS) -> pd.DataFram
         for index, variant in group.shown():
             found = percentile(observed[index], drawn[:, index])
             row = {**group.cell, "variant": variant}
-            rows.append(row | {"kl": found.value, "low": found.low, "high": found.high})
+            rows.append(row | found.columns("kl"))
     return pd.DataFrame(rows, columns=KL_TABLE)
 
 

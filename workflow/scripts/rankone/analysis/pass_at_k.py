@@ -17,12 +17,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from rankone.analysis.pairing import (
+    check_same_items,
+    check_unique,
+    paired_cube,
+    shared_values,
+    with_base,
+)
 from rankone.errors import UserError
-from rankone.names import ALL_RUNS, BASE, arm_of
-from rankone.statistics.hypothesis_tests import mcnemar
+from rankone.names import ALL_RUNS, BASE, arm_of, groups_of_runs
+from rankone.statistics.hypothesis_tests import mcnemar, monte_carlo_p
 from rankone.statistics.intervals import (
     DRAWS,
     LEVEL,
+    UNDEFINED,
     Estimate,
     least_half_width,
     percentile,
@@ -114,9 +122,9 @@ class Group:
         return {"arm": self.arm, "run": self.run, "n": problems, "runs": runs}
 
     def shown(self) -> list[tuple[int, str]]:
-        """Places and names of variants that have rows: the base has its own alone."""
-        places = enumerate(self.variants)
-        return list(places) if self.run == BASE else list(places)[1:]
+        """Indices and names of variants that have rows: the base has its own alone."""
+        every = list(enumerate(self.variants))
+        return every if self.run == BASE else every[1:]
 
 
 def _checked(counts: pd.DataFrame) -> pd.DataFrame:
@@ -125,27 +133,17 @@ def _checked(counts: pd.DataFrame) -> pd.DataFrame:
     It must hold the base, have unique keys and possible counts, and every run and
     variant must have the base's problems.
     """
-    require_columns(counts, COUNT_COLUMNS, "The table of samples")
+    where = "The table of samples"
+    require_columns(counts, COUNT_COLUMNS, where)
     is_base = counts["variant"] == BASE
     if not is_base.any():
         raise UserError(f"The table of samples lacks `{BASE}`; sample the base too.")
     counts = counts.assign(run=counts["run"].mask(is_base, BASE))
-    _check_keys(counts)
+    check_unique(counts, KEY, where)
     _check_numbers(counts)
-    _check_paired(counts, set(counts.loc[is_base, "problem"]))
+    problems = set(counts.loc[is_base, "problem"])
+    check_same_items(counts, problems, ["run", "variant"], "problem", where)
     return counts
-
-
-def _check_keys(counts: pd.DataFrame) -> None:
-    """Raise UserError if a run, variant and problem have several rows."""
-    repeated = counts[counts.duplicated(KEY)]
-    if len(repeated):
-        first = repeated.iloc[0]
-        raise UserError(
-            f"The table of samples has {len(repeated)} rows too many, first problem "
-            f"`{first['problem']}` of {first['variant']}; expected one row for each "
-            "run, variant and problem, and the base once for all runs."
-        )
 
 
 def _check_numbers(counts: pd.DataFrame) -> None:
@@ -161,17 +159,6 @@ def _check_numbers(counts: pd.DataFrame) -> None:
         )
 
 
-def _check_paired(counts: pd.DataFrame, problems: set) -> None:
-    """Raise UserError if a run and variant has other problems than the base."""
-    for (run, variant), rows in counts.groupby(["run", "variant"]):
-        unpaired = problems ^ set(rows["problem"])
-        if unpaired:
-            raise UserError(
-                f"{len(unpaired)} problems of {variant} ({run}) are not the base's, "
-                f"first `{min(unpaired, key=str)}`; sample both on the same problems."
-            )
-
-
 def groups(counts: pd.DataFrame) -> Iterator[Group]:
     """The base alone, every run, and all runs of every arm.
 
@@ -182,11 +169,9 @@ def groups(counts: pd.DataFrame) -> Iterator[Group]:
     yield _group(counts, (BASE, BASE), [BASE], [BASE])
     trained = counts[counts["variant"] != BASE]
     for arm, of_arm in trained.groupby(trained["run"].map(arm_of), sort=False):
-        runs = sorted(of_arm["run"].unique())
-        for label, chosen in [*((run, [run]) for run in runs), (ALL_RUNS, runs)]:
-            sets = [set(of_arm.loc[of_arm["run"] == run, "variant"]) for run in chosen]
-            variants = [BASE, *sorted(set.intersection(*sets))]
-            yield _group(counts, (arm, label), chosen, variants)
+        for label, runs in groups_of_runs(of_arm["run"].unique()):
+            variants = [BASE, *shared_values(of_arm, runs, "variant")]
+            yield _group(counts, (arm, label), runs, variants)
 
 
 def _group(
@@ -204,24 +189,13 @@ def problem_cube(
     counts: pd.DataFrame, column: str, runs: Sequence[str], variants: Sequence[str]
 ) -> np.ndarray:
     """Values of a column (runs, V, problems); the base's stand in every run."""
-    wide = counts.pivot(index=["run", "variant"], columns="problem", values=column)
-    keys = [[(BASE if v == BASE else run, v) for v in variants] for run in runs]
-    return np.stack([wide.loc[of_run].to_numpy() for of_run in keys])
-
-
-def _comparison(counts: pd.DataFrame, first: str, second: str) -> Group:
-    """Two variants in all runs that have them; the runs must be of one arm."""
-    counts = _checked(counts)
-    trained = [variant for variant in (first, second) if variant != BASE]
-    sets = [set(counts.loc[counts["variant"] == v, "run"]) for v in trained]
-    runs = sorted(set.intersection(*sets)) if sets else [BASE]
-    arms = sorted({arm_of(run) for run in runs})
-    if len(arms) != 1:
-        raise UserError(
-            f"{first} and {second} are compared in the arms {', '.join(arms) or 'none'}"
-            "; expected the samples of exactly one arm with both of them."
-        )
-    return _group(counts, (arms[0], ALL_RUNS), runs, [first, second])
+    return paired_cube(
+        counts,
+        with_base(runs, variants),
+        columns=["run", "variant"],
+        item="problem",
+        value=column,
+    )
 
 
 def _curves(
@@ -276,83 +250,63 @@ def pass_table(
     for group in groups(counts):
         observed, drawn = _curves(group, ks, seed, draws)
         for index, variant in group.shown():
-            for place, k in enumerate(ks):
+            for i, k in enumerate(ks):
                 row = {**group.cell, "variant": variant, "k": k}
-                row |= _level(observed[index, place], drawn[:, index, place], row["n"])
+                level = _level(observed[index, i], drawn[:, index, i], row["n"])
+                row |= level.columns()
                 if variant != BASE:
-                    row |= _difference(
-                        observed[:, place], drawn[:, :, place], index, row
-                    )
+                    change = _difference(observed[:, i], drawn[:, :, i], index, row)
+                    row |= change.columns("difference", "difference_")
                 rows.append(row)
     return pd.DataFrame(rows, columns=PASS_COLUMNS)
 
 
-def _level(value: float, draws: np.ndarray, n: int) -> dict[str, float]:
+def _level(value: float, draws: np.ndarray, n: int) -> Estimate:
     """A mean of n problems with its interval.
 
     Where all problems are certain the bootstrap has width zero: Wilson's interval.
     """
     certain = min(value, 1 - value) < TIE
-    found = wilson(round(value), n) if certain else percentile(value, draws)
-    return {"value": found.value, "low": found.low, "high": found.high}
+    return wilson(round(value), n) if certain else percentile(value, draws)
 
 
 def _difference(
     observed: np.ndarray, drawn: np.ndarray, index: int, cell: dict
-) -> dict[str, float]:
+) -> Estimate:
     """The difference of a variant's mean to the base's, the first one."""
-    found = percentile(
+    return percentile(
         observed[index] - observed[0],
         drawn[:, index] - drawn[:, 0],
         least_half_width([cell["n"]]),
     )
-    return {
-        "difference": found.value,
-        "difference_low": found.low,
-        "difference_high": found.high,
-    }
 
 
 @dataclass(frozen=True)
 class Crossing:
     """Where one pass@k curve overtakes another.
 
-    `estimate` is a k; None if the curves do not cross up to the largest k. Its bounds
+    `estimate` is a k; NaN if the curves do not cross up to the largest k. Its bounds
     count draws without a crossing as infinity. `missing` is the share of draws without
     a crossing, `ahead` the share whose crossing is at the smallest k or below: there
     the first curve is ahead from the start.
     """
 
-    estimate: Estimate | None
+    estimate: Estimate
     missing: float
     ahead: float
 
 
-def crossing(
-    counts: pd.DataFrame,
-    first: str,
-    second: str,
-    ks: Sequence[int],
-    seed: int,
-    draws: int = DRAWS,
-) -> Crossing:
-    """The smallest k at which pass@k of `first` (the base) reaches that of `second`.
+def crossing(observed: np.ndarray, drawn: np.ndarray, ks: Sequence[int]) -> Crossing:
+    """The smallest k at which the first of two curves (2, K) reaches the second.
 
-    Interpolated in log k between the `ks` (two or more, rising). `counts` are of one
-    arm; with several runs their mean curve counts. A tie that `first` does not turn
-    into a lead is no crossing: two curves that both reach 1 always tie. Models that do
-    not differ cross somewhere by chance: see resampled_null() first.
+    `drawn` (draws, 2, K) are resampled. Interpolated in log k between the `ks` (two or
+    more, rising). A tie that the first does not turn into a lead is no crossing: two
+    curves that both reach 1 always tie. Models that do not differ cross somewhere by
+    chance: see resampled_null() first.
     """
-    group = _comparison(counts, first, second)
-    _check_ks(ks, group.samples, least=2)
-    return _crossing(*_curves(group, ks, seed, draws), ks)
-
-
-def _crossing(observed: np.ndarray, drawn: np.ndarray, ks: Sequence[int]) -> Crossing:
-    """Crossing of two curves (2, K) with draws (draws, 2, K)."""
     (value,) = crossings((observed[0] - observed[1])[None], ks)
     found = np.sort(crossings(drawn[:, 0] - drawn[:, 1], ks))
-    estimate = None
+    estimate = UNDEFINED
     if np.isfinite(value):
         # Order statistics: an interpolated quantile of infinities is not a number.
         tail = int(len(found) * (1 - LEVEL) / 2)
@@ -385,27 +339,13 @@ def crossings(difference: np.ndarray, ks: Sequence[int]) -> np.ndarray:
     return np.where(above.any(axis=1), np.where(crosses, found, ks[0]), np.inf)
 
 
-def efficiency_gap(
-    counts: pd.DataFrame,
-    variant: str,
-    ks: Sequence[int],
-    seed: int,
-    draws: int = DRAWS,
-) -> Estimate:
+def efficiency_gap(observed: np.ndarray, drawn: np.ndarray, n: int) -> Estimate:
     """Sampling-efficiency gap: pass@K of the base minus pass@1 of a variant.
 
-    K is the largest of `ks`. What the base can solve in K samples and the variant does
-    not solve in one (arXiv 2504.13837); it grows with K, so compare it at equal K only.
-    `counts` are of one arm.
+    `observed` (2, K) and `drawn` (draws, 2, K) are their curves from k = 1 on, over n
+    problems. What the base can solve in K samples and the variant does not solve in one
+    (arXiv 2504.13837); it grows with K, so compare it at equal K only.
     """
-    group = _comparison(counts, BASE, variant)
-    _check_ks(ks, group.samples, least=1)
-    ends = _curves(group, [1, max(ks)], seed, draws)
-    return _gap(*ends, group.samples.shape[2])
-
-
-def _gap(observed: np.ndarray, drawn: np.ndarray, n: int) -> Estimate:
-    """Last value of the first curve minus the first value of the second (2, K)."""
     return percentile(
         observed[0, -1] - observed[1, 0],
         drawn[:, 0, -1] - drawn[:, 1, 0],
@@ -420,7 +360,7 @@ def efficiency_table(
 
     One row each (EFFICIENCY_COLUMNS). Without a crossing `crossing` and its bounds are
     missing; a bound beyond the largest k is infinite. `ks` are as in crossing() and
-    start with 1.
+    start with 1. With several runs their mean curve counts.
     """
     _check_ks(ks, _checked(counts)["samples"], least=2)
     if ks[0] != 1:
@@ -432,12 +372,12 @@ def efficiency_table(
         observed, drawn = _curves(group, ks, seed, draws)
         for index, variant in group.shown():
             pair = observed[[0, index]], drawn[:, [0, index]]
-            found, gap = _crossing(*pair, ks), _gap(*pair, group.cell["n"])
-            point = found.estimate or Estimate(np.nan, np.nan, np.nan)
-            row = {**group.cell, "variant": variant, "crossing": point.value}
-            row |= {"low": point.low, "high": point.high, "missing": found.missing}
-            row |= {"ahead": found.ahead, "largest_k": ks[-1], "gap": gap.value}
-            rows.append(row | {"gap_low": gap.low, "gap_high": gap.high})
+            found = crossing(*pair, ks)
+            row = {**group.cell, "variant": variant, "largest_k": ks[-1]}
+            row |= {"missing": found.missing, "ahead": found.ahead}
+            row |= found.estimate.columns("crossing")
+            gap = efficiency_gap(*pair, group.cell["n"])
+            rows.append(row | gap.columns("gap", "gap_"))
     return pd.DataFrame(rows, columns=EFFICIENCY_COLUMNS)
 
 
@@ -529,13 +469,12 @@ def _null_rows(
     difference = values[1] - values[0]
     null = _exchanged(group, ks, rng, draws)
     tails = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    extreme = (np.abs(null) >= np.abs(difference) - TIE).sum(axis=0)
-    for place, k in enumerate(ks):
+    p = monte_carlo_p(difference, null, atol=TIE)
+    for i, k in enumerate(ks):
         row = {**group.cell, "variant": group.variants[1], "k": k}
-        row |= {"value": values[1, place], "base": values[0, place]}
-        low, high = np.clip(values[0, place] + tails[:, place], 0, 1)
-        row |= {"low": low, "high": high}
-        yield row | {"p": (1 + extreme[place]) / (1 + draws)}
+        row |= {"value": values[1, i], "base": values[0, i]}
+        low, high = np.clip(values[0, i] + tails[:, i], 0, 1)
+        yield row | {"low": low, "high": high, "p": p[i]}
 
 
 def _exchanged(
@@ -565,7 +504,7 @@ def _mean_curves(
     total = np.zeros((draws, len(ks)))
     for size in np.unique(samples):
         # Counting how often each number occurs needs K times less memory.
-        place = np.arange(draws)[:, None] * (size + 1) + correct[:, samples == size]
-        often = np.bincount(place.ravel(), minlength=draws * (size + 1))
+        cell = np.arange(draws)[:, None] * (size + 1) + correct[:, samples == size]
+        often = np.bincount(cell.ravel(), minlength=draws * (size + 1))
         total += often.reshape(draws, -1) @ _solved(size, np.asarray(ks))
     return total / problems

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from rankone.analysis.forgetting import _columns
 from rankone.analysis.scores import CELL, CELL_ORDER, Cell, cells
 from rankone.names import BASE
 from rankone.statistics.equivalence import equivalence
@@ -85,14 +84,13 @@ def _retention_rows(
     for index, variant in enumerate(cell.variants[1:], 1):
         found = equivalence(sample, index, 0, margin)
         row = {**cell.key, "variant": variant, "recipe": arms[cell.key["arm"]]}
-        row |= _columns(found.difference, "difference", "low", "high")
+        row |= found.difference.columns("difference")
         row |= {"low_90": found.estimate.low, "high_90": found.estimate.high}
         row |= {"margin": margin, "verdict": found.verdict, "rule": found.rule}
         if cell.key["runs"] == 1:
             scores = np.concatenate([stratum[0] for stratum in cell.strata], axis=1)
             change = benefit_and_damage(scores[0], scores[index])
-            row |= _columns(change.gained, "gained", "gained_low", "gained_high")
-            row |= _columns(change.lost, "lost", "lost_low", "lost_high")
-            row |= {"p": change.p}
+            row |= change.gained.columns("gained", "gained_")
+            row |= change.lost.columns("lost", "lost_") | {"p": change.p}
         rows.append(row)
     return rows

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rankone.names import ALL_RUNS, MOMENT_ORDER, arm_of
+from rankone.analysis.pairing import paired_cube
+from rankone.names import MOMENT_ORDER, arm_of, groups_of_runs
 from rankone.statistics.decision_rules import ControlContrast, with_controls
 from rankone.statistics.intervals import (
     DRAWS,
+    UNDEFINED,
     Estimate,
     least_half_width,
     percentile,
@@ -76,18 +78,17 @@ def rewards(
     """
     probes = probes[probes["sampling"] == sampling]
     seeds = shared_seeds(probes, sorted({arm for arm, *_ in moments}))
-    splits = {}
-    for split, rows in probes.groupby("split"):
-        table = rows.pivot(
-            index=["run", "step", "moment"], columns="problem", values="reward"
+    keys = [[(arm + s, step, moment) for arm, step, moment in moments] for s in seeds]
+    return {
+        split: paired_cube(
+            rows,
+            keys,
+            columns=["run", "step", "moment"],
+            item="problem",
+            value="reward",
         )
-        splits[split] = np.stack(
-            [
-                [table.loc[arm + seed, step, moment] for arm, step, moment in moments]
-                for seed in seeds
-            ]
-        ).astype(float)
-    return splits
+        for split, rows in probes.groupby("split")
+    }
 
 
 def with_rewards(probes: pd.DataFrame) -> pd.DataFrame:
@@ -101,17 +102,19 @@ def probe_table(probes: pd.DataFrame, seed: int, draws: int = DRAWS) -> pd.DataF
     """Mean reward of each run, and of all runs of an arm, at each moment."""
     rows = []
     for key, cell in with_rewards(probes).groupby([*KEY, "split"]):
-        table = cell.pivot(index="run", columns="problem", values="reward")
-        groups = [*([run] for run in table.index), list(table.index)]
-        for group in groups:
-            cube = table.loc[group].to_numpy()[:, None]
+        for label, runs in groups_of_runs(cell["run"].unique()):
+            cube = paired_cube(
+                cell,
+                [[run] for run in runs],
+                columns=["run"],
+                item="problem",
+                value="reward",
+            )
             observed, drawn = resample([cube], np.random.default_rng(seed), draws)
-            label = ALL_RUNS if group is groups[-1] else group[0]
             row = dict(zip([*KEY, "split"], key, strict=True)) | {"run": label}
-            row |= {"n": cube.shape[2], "runs": len(group)}
+            row |= {"n": cube.shape[2], "runs": len(runs)}
             found = percentile(observed[0, 0], drawn[0, :, 0])
-            row |= {"reward": found.value, "low": found.low, "high": found.high}
-            rows.append(row)
+            rows.append(row | found.columns("reward"))
     return pd.DataFrame(rows, columns=PROBE_COLUMNS)
 
 
@@ -257,7 +260,7 @@ class Comparison:
             ADVANTAGE: self.advantage(path),
         }
         for quantity, estimate in quantities.items():
-            row = cell | {"quantity": quantity} | columns(estimate)
+            row = cell | {"quantity": quantity} | (estimate or UNDEFINED).columns()
             if quantity == OVERFITTING and cell["role"] == "treatment":
                 row |= self.verdict(place, end, found.overfitting)
             yield row
@@ -289,13 +292,6 @@ class Comparison:
         ]
         verdict = with_controls(effect, controls)
         return {"verdict": verdict.word, "rule": verdict.rule}
-
-
-def columns(estimate: Estimate | None) -> dict[str, float]:
-    """Value and interval; NaN where there is no estimate."""
-    if estimate is None:
-        return dict.fromkeys(("value", "low", "high"), np.nan)
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def substitution_table(updates: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:

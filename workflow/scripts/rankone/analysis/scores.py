@@ -11,11 +11,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rankone.analysis.pairing import (
+    check_same_items,
+    check_unique,
+    paired_cube,
+    shared_values,
+    with_base,
+)
 from rankone.errors import UserError
-from rankone.names import ALL_RUNS, BASE, FULL, GAIN_DOMAIN, MEAN, TRAIN_PROBE, arm_of
+from rankone.names import (
+    ALL_RUNS,
+    BASE,
+    FULL,
+    GAIN_DOMAIN,
+    MEAN,
+    TRAIN_PROBE,
+    arm_of,
+    groups_of_runs,
+)
 from rankone.statistics.intervals import (
     DRAWS,
-    Estimate,
     Sample,
     bootstrap,
     bootstrap_mean,
@@ -60,7 +75,7 @@ def read_items(paths: Sequence[str | Path]) -> pd.DataFrame:
             f"None of the {len(paths)} evaluation files holds the variant `{BASE}`, "
             "which everything is compared with; evaluate the base model too."
         )
-    _check_items(base, "The base's evaluation files together")
+    check_unique(base, ITEM_KEY, "The base's evaluation files together")
     expected = {name: set(rows["item"]) for name, rows in base.groupby("benchmark")}
     for path, table in tables.items():
         _check_paired(table, expected, path)
@@ -69,13 +84,7 @@ def read_items(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 
 def _check_items(table: pd.DataFrame, path: str) -> None:
-    repeated = table[table.duplicated(ITEM_KEY)]
-    if len(repeated):
-        first = repeated.iloc[0]
-        raise UserError(
-            f"{path}: {len(repeated)} item ids occur twice, first `{first['item']}` of "
-            f"{first['benchmark']} ({first['variant']}); expected each once."
-        )
+    check_unique(table, ITEM_KEY, path)
     wrong = table[~table["score"].between(0, 1)]
     if len(wrong):
         first = wrong.iloc[0]
@@ -86,16 +95,11 @@ def _check_items(table: pd.DataFrame, path: str) -> None:
 
 
 def _check_paired(table: pd.DataFrame, expected: dict[str, set], path: str) -> None:
-    for (variant, benchmark), rows in table.groupby(["variant", "benchmark"]):
+    for benchmark, rows in table.groupby("benchmark"):
         if benchmark not in expected:
             raise UserError(f"{path}: the base was not evaluated on {benchmark}.")
-        unpaired = expected[benchmark] ^ set(rows["item"])
-        if unpaired:
-            raise UserError(
-                f"{path}: the items of {benchmark} ({variant}) are not the base's: "
-                f"{len(unpaired)} have no partner, first `{min(unpaired, key=str)}`; "
-                "evaluate both again on the same problem files."
-            )
+        cell = ["benchmark", "variant"]
+        check_same_items(rows, expected[benchmark], cell, "item", path)
 
 
 def training_table(metrics: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -165,48 +169,42 @@ def cells(items: pd.DataFrame) -> Iterator[Cell]:
     trained = items[items["variant"] != BASE]
     yield from _cells(base, trained.iloc[:0], [BASE], (BASE, BASE, 0))
     for arm, of_arm in trained.groupby(trained["run"].map(arm_of)):
-        for label, step, runs, chosen in _groups(of_arm):
-            yield from _cells(base, chosen, runs, (arm, label, step))
-
-
-def _groups(
-    trained: pd.DataFrame,
-) -> Iterator[tuple[str, int, list[str], pd.DataFrame]]:
-    """Label, step, runs and rows of every run of an arm, and of all together."""
-    for step, at_step in trained.groupby("step"):
-        runs = sorted(at_step["run"].unique())
-        for run in runs:
-            yield run, int(step), [run], at_step[at_step["run"] == run]
-        if len(runs) == trained["run"].nunique():
-            yield ALL_RUNS, int(step), runs, at_step
+        whole = of_arm["run"].nunique()
+        for step, at_step in of_arm.groupby("step"):
+            for label, runs in groups_of_runs(at_step["run"].unique()):
+                if label != ALL_RUNS or len(runs) == whole:
+                    yield from _cells(base, at_step, runs, (arm, label, int(step)))
 
 
 def _cells(
     base: pd.DataFrame,
     trained: pd.DataFrame,
     runs: list[str],
-    place: tuple[str, str, int],
+    group: tuple[str, str, int],
 ) -> Iterator[Cell]:
-    """The cells of a group of runs; `place` is its arm, label and step."""
-    variants = _shared(trained, runs, "variant")
-    benchmarks = _shared(trained if variants else base, runs, "benchmark")
+    """The cells of a group of runs; `group` is its arm, label and step."""
+    trained = trained[trained["run"].isin(runs)]
+    variants = shared_values(trained, runs, "variant")
+    benchmarks = shared_values(trained if variants else base, runs, "benchmark")
+    both, keys = pd.concat([base, trained]), with_base(runs, [BASE, *variants])
     for unit in _units(base, benchmarks):
         strata = [
-            _cube(base, trained, runs, variants, name) for name in unit["benchmarks"]
+            paired_cube(
+                both[both["benchmark"] == name],
+                keys,
+                columns=["run", "variant"],
+                item="item",
+                value="score",
+            )
+            for name in unit["benchmarks"]
         ]
-        key = dict(zip(("arm", "run", "step"), place, strict=True)) | {
+        key = dict(zip(("arm", "run", "step"), group, strict=True)) | {
             "benchmark": unit["name"],
             "domain": unit["domain"],
             "n": sum(stratum.shape[2] for stratum in strata),
             "runs": len(runs),
         }
         yield Cell(key, [BASE, *variants], strata)
-
-
-def _shared(table: pd.DataFrame, group: Sequence[str], column: str) -> list[str]:
-    """Values of `column` that every run of the group has, sorted."""
-    sets = [set(table.loc[table["run"] == run, column]) for run in group]
-    return sorted(set.intersection(*sets))
 
 
 def _units(base: pd.DataFrame, benchmarks: list[str]) -> list[dict]:
@@ -220,25 +218,6 @@ def _units(base: pd.DataFrame, benchmarks: list[str]) -> list[dict]:
         if pooled and set(pooled) <= set(present):
             units.append({"name": MEAN, "domain": domain, "benchmarks": pooled})
     return units
-
-
-def _cube(
-    base: pd.DataFrame,
-    trained: pd.DataFrame,
-    runs: Sequence[str],
-    variants: Sequence[str],
-    benchmark: str,
-) -> np.ndarray:
-    """Scores (runs, 1 + variants, items) of one benchmark, the base first."""
-    reference = base.loc[base["benchmark"] == benchmark, "score"].to_numpy(np.float64)
-    cube = np.empty((len(runs), 1 + len(variants), len(reference)))
-    cube[:, 0] = reference
-    rows = trained[trained["benchmark"] == benchmark]
-    # Rows are sorted by item and checked to have the base's items.
-    for (run, variant), scores in rows.groupby(["run", "variant"])["score"]:
-        if variant in variants:
-            cube[runs.index(run), 1 + variants.index(variant)] = scores
-    return cube
 
 
 def _add_variant_rows(
@@ -257,28 +236,19 @@ def _add_variant_rows(
         row = {**cell, "variant": variant}
         value = float(sample.observed[index])
         mean = wilson(value, cell["n"]) if single else bootstrap_mean(sample, index)
-        rows["scores"].append({**row, **_columns("score", mean)})
+        rows["scores"].append(row | mean.columns("score"))
         if variant == BASE:
             continue
         difference = paired_difference(sample, index)
-        rows["differences"].append({**row, **_columns("difference", difference)})
+        rows["differences"].append(row | difference.columns("difference"))
         if cell["domain"] == GAIN_DOMAIN and full is not None and variant != FULL:
-            rows["recovery"].append({**row, **_recovery_columns(sample, index, full)})
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, "low": estimate.low, "high": estimate.high}
+            rows["recovery"].append(row | _recovery_columns(sample, index, full))
 
 
 def _recovery_columns(sample: Sample, variant: int, full: int) -> dict:
     result = recovery(sample, variant, full)
-    return {
-        "gain": result.gain.value,
-        "gain_low": result.gain.low,
-        "gain_high": result.gain.high,
-        **_columns("recovery", result.estimate),
-        "status": result.status,
-    }
+    gain = result.gain.columns("gain", "gain_")
+    return gain | result.estimate.columns("recovery") | {"status": result.status}
 
 
 def spectra_table(spectra: pd.DataFrame, matrices: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
-from scipy.linalg import subspace_angles
 
 from rankone.errors import UserError
 from rankone.linalg.svd import Factors
@@ -34,7 +33,7 @@ from rankone.names import arm_of
 from rankone.statistics.clustered import clustered
 from rankone.statistics.intervals import DRAWS
 from rankone.weights.factors import Trajectory
-from rankone.weights.updates import locate
+from rankone.weights.updates import locate, matrix_key
 
 ADJACENT, FURTHER, TO_FINAL = "adjacent", "further", "to_final"
 ACROSS_LAYERS, ACROSS_SEEDS = "across_layers", "across_seeds"
@@ -54,16 +53,6 @@ def absolute_cosines(vectors: torch.Tensor) -> np.ndarray:
     """Absolute cosines [T, T] float64 between unit vectors [T, d]."""
     vectors = vectors.double()
     return (vectors @ vectors.T).abs().clamp(max=1).cpu().numpy()
-
-
-def principal_angles(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
-    """Principal angles [min(k, l)] in radians, ascending, of two subspaces.
-
-    They are given by orthonormal columns [d, k] and [d, l]. Small angles are accurate,
-    too, as SciPy takes them from sines.
-    """
-    sides = (side.double().cpu().numpy() for side in (first, second))
-    return subspace_angles(*sides)[::-1]
 
 
 def first_cosines(factors: Sequence[Factors]) -> dict[str, np.ndarray]:
@@ -95,15 +84,14 @@ def step_links(count: int) -> dict[str, list[tuple[int, int]]]:
     }
 
 
-def place(run: str, tensor: str) -> dict:
-    """The columns that say where a matrix is."""
-    found = locate(tensor)
-    if found is None:
+def matrix_columns(run: str, tensor: str) -> dict:
+    """The columns that say which matrix of which run it is."""
+    if locate(tensor) is None:
         raise UserError(
             f"{tensor} of {run} is not one of the seven linear maps of a layer, which "
             "alignment is defined for; leave it out."
         )
-    return {"run": run, "tensor": tensor, "module": found[1], "layer": found[0]}
+    return {"run": run, "tensor": tensor} | matrix_key(tensor)
 
 
 def compared(
@@ -140,13 +128,14 @@ def over_time(run: str, trajectory: Trajectory) -> pd.DataFrame:
     """Pairs of steps of every matrix; `other` is the later step."""
     steps, parts = sorted(trajectory), []
     for tensor in trajectory[steps[-1]] if steps else []:
-        factors, where = [trajectory[s][tensor] for s in steps], place(run, tensor)
+        factors = [trajectory[step][tensor] for step in steps]
+        matrix = matrix_columns(run, tensor)
         for kind, links in step_links(len(steps)).items():
             ends = {
                 "step": [steps[i] for i, _ in links],
                 "other": [str(steps[j]) for _, j in links],
             }
-            parts.append(compared(factors, links, kind=kind, **where, **ends))
+            parts.append(compared(factors, links, kind=kind, **matrix, **ends))
     return joined(parts)
 
 
@@ -154,9 +143,9 @@ def alike(run: str, kept: Mapping[str, Factors]) -> list[dict[int, str]]:
     """Tensors by layer, in order, for every module (and shape, where layers differ)."""
     groups: dict[tuple, dict[int, str]] = {}
     for name, factors in kept.items():
-        where = place(run, name)
-        key = where["module"], len(factors.left), factors.right.shape[1]
-        groups.setdefault(key, {})[where["layer"]] = name
+        matrix = matrix_columns(run, name)
+        key = matrix["module"], len(factors.left), factors.right.shape[1]
+        groups.setdefault(key, {})[matrix["layer"]] = name
     return [dict(sorted(group.items())) for group in groups.values()]
 
 
@@ -176,7 +165,8 @@ def across_layers(run: str, trajectory: Trajectory) -> pd.DataFrame:
                 "layer": [layers[i] for i, _ in links],
                 "other": [str(layers[j]) for _, j in links],
             }
-            labels = place(run, names[0]) | {"kind": ACROSS_LAYERS, "step": step} | ends
+            labels = matrix_columns(run, names[0]) | ends
+            labels |= {"kind": ACROSS_LAYERS, "step": step}
             parts.append(compared([kept[name] for name in names], links, **labels))
     return joined(parts)
 
@@ -193,7 +183,8 @@ def across_seeds(trajectories: Mapping[str, Trajectory]) -> pd.DataFrame:
         labels = {"kind": ACROSS_SEEDS, "step": steps, "other": second}
         for tensor in both[0][steps[0]]:
             factors = [run[step][tensor] for run in both for step in steps]
-            parts.append(compared(factors, links, **place(first, tensor), **labels))
+            matrix = matrix_columns(first, tensor)
+            parts.append(compared(factors, links, **matrix, **labels))
     return joined(parts)
 
 
@@ -273,10 +264,9 @@ def contrast(
     rows = []
     for (kind, shape), cell in matrices.groupby(["kind", "shape"]):
         row = {"kind": kind, "shape": shape, "n": len(cell)}
-        delta = clustered(cell, "delta", seed, draws)
-        row |= {"delta": delta.value, "low": delta.low, "high": delta.high}
+        row |= clustered(cell, "delta", seed, draws).columns("delta")
         z = clustered(cell, "z", seed, draws, simulation_error(cell))
-        rows.append(row | {"z": z.value, "z_low": z.low, "z_high": z.high})
+        rows.append(row | z.columns("z", "z_"))
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 

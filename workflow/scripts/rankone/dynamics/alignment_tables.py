@@ -19,7 +19,7 @@ from rankone.dynamics.alignment import ACROSS_LAYERS
 from rankone.linalg.svd import Factors
 from rankone.names import arm_of
 from rankone.seeding import random_generator
-from rankone.statistics import clustered
+from rankone.statistics.clustered import clustered
 from rankone.statistics.intervals import DRAWS
 from rankone.weights.factors import Trajectory
 
@@ -202,10 +202,9 @@ def alignment_table(pairs: pd.DataFrame, seed: int, draws: int = DRAWS) -> pd.Da
     )
     rows = []
     for key, cell in pairs.groupby(CELL, sort=False):
-        mean = clustered.clustered(cell, "cosine", seed, draws)
         row = dict(zip(CELL, key, strict=True)) | {"n": len(cell)}
-        row |= {"used": int(cell["used"].sum()), "cosine": mean.value}
-        row |= {"low": mean.low, "high": mean.high}
+        row["used"] = int(cell["used"].sum())
+        row |= clustered(cell, "cosine", seed, draws).columns("cosine")
         means = cell[["null", "null_sd", "z", "shuffled"]].mean()
         rows.append(row | means.to_dict())
     return pd.DataFrame(rows, columns=ALIGNMENT_COLUMNS)
@@ -244,7 +243,7 @@ def beyond_shuffled(
     matrices = alignment.by_matrix(deltas, ("shuffled", "beyond"))
     rows = {}
     for key, cell in matrices.groupby(["kind", "shape"]):
-        found = clustered.clustered(cell, "beyond", seed, draws)
-        rows[key] = cell["shuffled"].mean(), found.value, found.low, found.high
+        beyond = clustered(cell, "beyond", seed, draws).columns("beyond", "beyond_")
+        rows[key] = {"shuffled": cell["shuffled"].mean()} | beyond
     index = pd.MultiIndex.from_tuples(list(rows), names=["kind", "shape"])
-    return pd.DataFrame(rows.values(), index=index, columns=BEYOND)
+    return pd.DataFrame(list(rows.values()), index=index, columns=BEYOND)

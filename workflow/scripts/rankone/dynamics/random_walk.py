@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from scipy.optimize import least_squares
 from scipy.special import gammaln
-from scipy.stats import beta, wishart
+from scipy.stats import wishart
 
 from rankone.dynamics.alignment import (
     ACROSS_LAYERS,
@@ -49,11 +49,6 @@ def random_cosine(dimension: int) -> tuple[float, float]:
     logarithm = gammaln(dimension / 2) - gammaln((dimension + 1) / 2)
     mean = float(np.exp(logarithm) / np.sqrt(np.pi))
     return mean, float(np.sqrt(max(1 / dimension - mean**2, 0.0)))
-
-
-def random_cosine_tail(cosine: np.ndarray | float, dimension: int) -> np.ndarray:
-    """Probability that |cos| of two independent directions is at least `cosine`."""
-    return beta.sf(np.square(cosine), 0.5, (dimension - 1) / 2)
 
 
 def as_correlation(matrix: np.ndarray) -> np.ndarray:

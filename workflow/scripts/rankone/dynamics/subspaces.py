@@ -12,11 +12,17 @@ import pandas as pd
 import torch
 
 from rankone.dynamics import random_walk
-from rankone.dynamics.alignment import LEFT, RIGHT, place, shape_class, step_links
+from rankone.dynamics.alignment import (
+    LEFT,
+    RIGHT,
+    matrix_columns,
+    shape_class,
+    step_links,
+)
 from rankone.dynamics.alignment_tables import Grams, SimulatedWalk, walks
 from rankone.linalg.svd import MINIMUM_GAP, Factors, leading
 from rankone.seeding import random_generator
-from rankone.statistics import clustered
+from rankone.statistics.clustered import clustered
 from rankone.statistics.intervals import DRAWS
 from rankone.weights.factors import Trajectory
 
@@ -62,7 +68,8 @@ def pair_rows(run: str, trajectory: Trajectory) -> pd.DataFrame:
         factors = [trajectory[step][tensor] for step in steps]
         known = [separate(each) for each in factors]
         shape = len(factors[0].left), factors[0].right.shape[1]
-        key = {"run": run, "layer": place(run, tensor)["layer"], "size": shape}
+        layer = matrix_columns(run, tensor)["layer"]
+        key = {"run": run, "layer": layer, "size": shape}
         for (side, found), size in zip(overlaps(factors).items(), shape, strict=True):
             label = key | {"side": side, "shape": shape_class(*shape)}
             label |= {"chance": min(RANK / size, 1.0)}
@@ -120,7 +127,6 @@ def subspace_table(
         key = ["size", "side", "kind", "step", "other"]
         both = pairs.merge(pd.concat(null), on=key)
         both["z"] = (both["overlap"] - both["null"]) / both["null_sd"]
-        both = both.assign(second=both["layer"])
         for cell, found in both.groupby(KEY, sort=False):
             rows.append(summary(run, cell, found, seed, draws))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -129,8 +135,7 @@ def subspace_table(
 def summary(run: str, cell: tuple, found: pd.DataFrame, seed: int, draws: int) -> dict:
     """One row of the table: means over the matrices whose subspaces are separate."""
     used = found[found["used"]]
-    mean = clustered.clustered(used, "overlap", seed, draws)
     row = {"run": run} | dict(zip(KEY, cell, strict=True)) | {"rank": RANK}
-    row |= {"used": len(used), "n": len(found), "overlap": mean.value}
-    row |= {"low": mean.low, "high": mean.high, "chance": found["chance"].mean()}
+    row |= {"used": len(used), "n": len(found), "chance": found["chance"].mean()}
+    row |= clustered(used, "overlap", seed, draws).columns("overlap")
     return row | used[["null", "null_sd", "z"]].mean().to_dict()

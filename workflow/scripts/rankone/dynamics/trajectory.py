@@ -1,10 +1,11 @@
 """The updates of a run over time as one trajectory: statistics beside those of a walk.
 
-The statistics of rankone.alignment (from the T x T Gram matrix of the updates at the
-exported steps) and of rankone.linearity (from single weights), each with the value that
-a random walk of the same steps and of as many weights gives, and the band of 95 % of
-such walks. Adam's momentum alone correlates the increments of a walk, so that there is
-a second null: `momentum`, the median of walks whose increments are correlated like it.
+The statistics of trajectory_statistics and random_walk (from the T x T Gram matrix of
+the updates at the exported steps) and of weight_linearity (from single weights), each
+with the value that a random walk of the same steps and of as many weights gives, and
+the band of 95 % of such walks. Adam's momentum alone correlates the increments of a
+walk, so that there is a second null: `momentum`, the median of walks whose increments
+are correlated like it.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +19,10 @@ import torch
 
 from rankone.dynamics import random_walk, trajectory_statistics, weight_linearity
 from rankone.dynamics.alignment_tables import SHUFFLED_COLUMNS
-from rankone.names import ALL_RUNS
 from rankone.seeding import random_generator
-from rankone.statistics import clustered
+from rankone.statistics.clustered import clustered
 from rankone.statistics.intervals import DRAWS, LEVEL
-from rankone.tables_io import concatenate
+from rankone.tables_io import concatenate, with_all_runs
 
 BAND = {"null": 0.5, "null_low": (1 - LEVEL) / 2, "null_high": (1 + LEVEL) / 2}
 NULLS = [*BAND, "momentum"]
@@ -161,20 +161,16 @@ def trajectory_table(
 ) -> pd.DataFrame:
     """Means over matrices of each run, and of all runs of an arm, with TABLE_COLUMNS.
 
-    `matrices` has MATRIX_COLUMNS and `arm`. Intervals resample layers, with all their
-    modules and runs; `n` is the number of matrices with a value. The null is the mean
-    of the matrices' nulls, and so are the ends of its band, which is that of a single
-    matrix.
+    `matrices` has MATRIX_COLUMNS. Intervals resample layers, with all their modules and
+    runs; `n` is the number of matrices with a value, or of all where none has one. The
+    null is the mean of the matrices' nulls, and so are the ends of its band, which is
+    that of a single matrix.
     """
-    rows = []
-    every = matrices.assign(run=ALL_RUNS)
-    for (arm, run, statistic), cell in pd.concat([matrices, every]).groupby(
-        ["arm", "run", "statistic"], sort=False
-    ):
-        known = cell.dropna(subset="value").assign(second=cell["layer"])
-        mean = clustered.clustered(known, "value", seed, draws)
-        row = {"arm": arm, "run": run, "statistic": statistic, "n": len(known)}
-        row |= {"value": mean.value, "low": mean.low, "high": mean.high}
+    rows, key = [], ["arm", "run", "statistic"]
+    for names, cell in with_all_runs(matrices).groupby(key, sort=False):
+        known = cell.dropna(subset="value")
+        row = dict(zip(key, names, strict=True)) | {"n": len(known) or len(cell)}
+        row |= clustered(known, "value", seed, draws).columns()
         row["layers"] = known["layer"].nunique()
         rows.append(row | known[NULLS].mean().to_dict())
     return pd.DataFrame(rows, columns=["arm", *TABLE_COLUMNS])

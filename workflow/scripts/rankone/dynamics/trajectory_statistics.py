@@ -73,7 +73,7 @@ def extrapolation_r2(gram: np.ndarray, steps: Sequence[int], known: int) -> floa
 
     Component and line come from the first `known` steps (two or more); scored on the
     later ones (two or more), against their mean. Negative where that would be better;
-    LEAST_R2 at least, as a walk, whose coefficient stays where it was, has no limit.
+    MIN_R2 at least, as a walk, whose coefficient stays where it was, has no limit.
     """
     times, found = np.asarray(steps, dtype=float), first_coefficients(gram, known)
     line, later = np.polyfit(times[:known], found[:known], 1), found[known:]

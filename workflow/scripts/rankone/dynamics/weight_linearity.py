@@ -82,7 +82,7 @@ def count(base: torch.Tensor, paths: torch.Tensor, steps: Sequence[int]) -> Line
 def moved(base: torch.Tensor, paths: torch.Tensor) -> torch.Tensor:
     """Which weights [n] pass the paper's filter.
 
-    Their range is above LEAST_RANGE, and in bfloat16 they take at least LEAST_VALUES
+    Their range is above MIN_RANGE, and in bfloat16 they take at least MIN_VALUES
     values.
     """
     kept = paths.amax(0) - paths.amin(0) > MIN_RANGE

@@ -33,7 +33,7 @@ from rankone.linalg.power_law import (
 from rankone.linalg.svd import singular_values
 from rankone.seeding import random_generator
 from rankone.weights.checkpoints import WeightMap, read
-from rankone.weights.updates import locate, read_trained, read_update
+from rankone.weights.updates import locate, matrix_key, read_trained, read_update
 
 BASE, TRAINED, UPDATE, ROUNDED = "base", "trained", "update", "update_bfloat16"
 GAUSSIAN, SCALE_MATCHED, PERTURBED = "gaussian", "scale_matched", "perturbed"
@@ -137,7 +137,8 @@ def examine(
     for name in tqdm(names, desc=f"Spectra of {label}", mininterval=1):
         matrices, start = objects(base, trained, name), read(base, name)
         for kind, matrix in matrices.items():
-            key, seed = where(name, matrix) | {"object": kind}, f"{label}:{name}:{kind}"
+            key = matrix_columns(name, matrix) | {"object": kind}
+            seed = f"{label}:{name}:{kind}"
             sigma, own = values(matrix), nulls(kind, matrices, start)
             parts["values"].append(key | measured(matrix, sigma, fit_draws, seed))
             parts["paths"].append(hill_alphas(sigma).assign(**key))
@@ -155,12 +156,10 @@ def examine(
     }
 
 
-def where(name: str, matrix: torch.Tensor) -> dict:
+def matrix_columns(name: str, matrix: torch.Tensor) -> dict:
     """The columns that say which matrix it is; `shape` is short x long side."""
-    layer, module = locate(name)
     short, long = sorted(matrix.shape)
-    key = {"layer": layer, "module": module, "tensor": name}
-    return key | {"shape": f"{short}x{long}"}
+    return matrix_key(name) | {"tensor": name, "shape": f"{short}x{long}"}
 
 
 def drawn(own: dict[str, Null], draws: int, key: dict, seed: str) -> list[dict]:

@@ -8,19 +8,22 @@ import numpy as np
 import pandas as pd
 
 from rankone.geometry.spectra import BASE, COMPARED, TRAINED
-from rankone.names import ALL_RUNS, arm_of
 from rankone.statistics.clustered import paired_over_layers
-from rankone.statistics.hypothesis_tests import benjamini_hochberg
+from rankone.statistics.hypothesis_tests import benjamini_hochberg, monte_carlo_p
 from rankone.statistics.intervals import LEVEL
+from rankone.tables_io import with_all_runs
+
+# Nulls of equal matrices may differ in their last bits.
+TIE = 1e-12
 
 MATRIX_KEY = ["run", "step", "layer", "module", "tensor"]
 ESTIMATE_COLUMNS = [
     *("value", "null_value", "difference", "low", "high", "p"),
     *("n", "layers", "runs", "below", "above"),
 ]
-PLACE = ["arm", "run", "step"]
-TAIL_COLUMNS = [*PLACE, "object", "null", "statistic", *ESTIMATE_COLUMNS]
-ANATOMY_COLUMNS = [*PLACE, "view", "statistic", "null", *ESTIMATE_COLUMNS]
+RUN_KEY = ["arm", "run", "step"]
+TAIL_COLUMNS = [*RUN_KEY, "object", "null", "statistic", *ESTIMATE_COLUMNS]
+ANATOMY_COLUMNS = [*RUN_KEY, "view", "statistic", "null", *ESTIMATE_COLUMNS]
 # Endings of the columns that hold the value of a null.
 NULL_ENDINGS = {"_null": "chance", "_sign_null": "signs", "_margin_null": "margin"}
 
@@ -40,36 +43,25 @@ def beside_nulls(values: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     mean, count = own.transform("mean"), own.transform("count")
     long["residual"] = (long["drawn"] - mean) * np.sqrt((count + 1) / (count - 1))
     residuals = {
-        key: np.sort(each.abs().dropna().to_numpy())
-        for key, each in long.groupby(cell)["residual"]
+        key: each.dropna().to_numpy() for key, each in long.groupby(cell)["residual"]
     }
     means = own.mean().rename("null_mean").reset_index()
     keys = [*MATRIX_KEY, "shape", "object"]
-    found = values.melt(keys, COMPARED, "statistic", "value")
+    measured = values.melt(keys, COMPARED, "statistic", "value")
     shared = means[means["tensor"] == ""].drop(columns="tensor")
     table = pd.concat(
         [
-            found.merge(means, on=["object", "shape", "statistic", "tensor"]),
-            found.merge(shared, on=["object", "shape", "statistic"]),
+            measured.merge(means, on=["object", "shape", "statistic", "tensor"]),
+            measured.merge(shared, on=["object", "shape", "statistic"]),
         ],
         ignore_index=True,
     )
-    places = table[cell].itertuples(index=False, name=None)
-    distances = (table["value"] - table["null_mean"]).abs()
-    pairs = [
-        pooled_p(residuals[place], distance)
-        for place, distance in zip(places, distances, strict=True)
-    ]
-    return table.assign(p=pairs)
-
-
-def pooled_p(residuals: np.ndarray, distance: float) -> float:
-    """(1 + number of residuals at least as far) / (number + 1); they ascend."""
-    if np.isnan(distance) or not len(residuals):
-        return np.nan
-    # Equal values may differ in their last bits.
-    farther = len(residuals) - np.searchsorted(residuals, distance * (1 - 1e-12))
-    return (1 + farther) / (1 + len(residuals))
+    table["p"] = np.nan
+    for key, rows in table.groupby(cell):
+        deviations = (rows["value"] - rows["null_mean"]).to_numpy()
+        p = monte_carlo_p(deviations, residuals[key][:, None], rtol=TIE)
+        table.loc[rows.index, "p"] = p
+    return table
 
 
 def beside_base(values: pd.DataFrame) -> pd.DataFrame:
@@ -79,15 +71,8 @@ def beside_base(values: pd.DataFrame) -> pd.DataFrame:
     base = long.loc[long["object"] == BASE, ["tensor", "statistic", "value"]]
     base = base.rename(columns={"value": "null_mean"})
     trained = long[long["object"] == TRAINED]
-    found = trained.merge(base, on=["tensor", "statistic"])
-    return found.assign(null=BASE, p=np.nan)
-
-
-def by_run(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of every run, and again those of all runs of an arm as the run `all`."""
-    table = table.assign(arm=table["run"].map(arm_of), member=table["run"])
-    pooled = table[table["run"] != BASE].assign(run=ALL_RUNS)
-    return pd.concat([table, pooled], ignore_index=True)
+    both = trained.merge(base, on=["tensor", "statistic"])
+    return both.assign(null=BASE, p=np.nan)
 
 
 def over_layers(
@@ -100,16 +85,16 @@ def over_layers(
     over the cell by Benjamini and Hochberg; `p` is Wilcoxon's over the layers' means.
     """
     rows = []
-    for cell, found in by_run(matrices).groupby([*PLACE, *key], sort=False):
-        pairs = found.dropna(subset=["value", "null_mean"]).assign(statistic="")
+    key = [*RUN_KEY, *key]
+    for cell, members in with_all_runs(matrices).groupby(key, sort=False):
+        pairs = members.dropna(subset=["value", "null_mean"])
         if pairs.empty:
             continue
-        estimate = paired_over_layers(pairs, "", seed=seed, draws=draws)
-        row = dict(zip([*PLACE, *key], cell, strict=True))
+        estimate = paired_over_layers(pairs, seed, draws)
+        row = dict(zip(key, cell, strict=True)) | estimate.columns("difference")
         row |= {"value": pairs["value"].mean(), "null_value": pairs["null_mean"].mean()}
-        row |= {"difference": estimate.value, "low": estimate.low}
-        row |= {"high": estimate.high, "p": estimate.p, "n": estimate.matrices}
-        row |= {"layers": estimate.layers, "runs": pairs["member"].nunique()}
+        row |= {"p": estimate.p, "n": estimate.matrices, "layers": estimate.layers}
+        row["runs"] = pairs["member"].nunique()
         rows.append(row | shares_beyond(pairs))
     return pd.DataFrame(rows, columns=columns)
 

@@ -30,18 +30,13 @@ import torch
 from scipy.linalg import subspace_angles
 from tqdm import tqdm
 
-from rankone.linalg.svd import (
-    frobenius,
-    gram_matrix,
-    leading,
-    restricted,
-    singular_values,
-)
+from rankone.linalg.random_matrices import noise_of_norm
+from rankone.linalg.svd import frobenius, gram_matrix, leading, restricted
 from rankone.names import arm_of
 from rankone.seeding import random_generator
 from rankone.statistics.marchenko_pastur import noise_norm_share
 from rankone.weights.checkpoints import WeightMap, read
-from rankone.weights.updates import VIEWS, locate, read_trained
+from rankone.weights.updates import VIEWS, locate, matrix_key, read_trained
 
 # Less than half a bfloat16 step: in bfloat16 "unchanged" is bitwise equality.
 ETA = 1e-3
@@ -94,12 +89,6 @@ def in_view(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Both weights as a checkpoint in `dtype` would show them, float32."""
     return base.to(dtype).float(), trained.to(dtype).float()
-
-
-def noise(like: torch.Tensor, norm: float, generator: torch.Generator) -> torch.Tensor:
-    """Independent Gaussian entries with this shape and this Frobenius norm, float32."""
-    found = torch.randn(like.shape, generator=generator)
-    return (found * (norm / frobenius(found))).to(like.device)
 
 
 def divide(first: float, second: float) -> float:
@@ -209,7 +198,18 @@ def independent_overlap(table: np.ndarray) -> tuple[float, float]:
 
 
 def overlap_statistics(table: np.ndarray) -> dict[str, float]:
-    """The statistics of overlap() from the counts [S, 2, 2] of contingency()."""
+    """How two masks overlap, e.g. the changed entries of two runs.
+
+    `table` [S, 2, 2] has the counts of contingency(). `jaccard` is |A & B| / |A | B|,
+    `first_in_second` |A & B| / |A|, each with its value for independent masks of the
+    same densities p and q: pq / (p + q - pq), and q. `overlap_z` is the excess of
+    |A & B| in hypergeometric standard deviations. With strata, from margin_strata() of
+    the base, the null is independence within strata. z takes entries for independent:
+    stripes that two masks share raise it as well. As strata have a width, z of pure
+    noise is up to 0.4 too high at a million entries, and this grows with the root of
+    their number; look at the excess of `jaccard` over its null too. NaN where a mask is
+    empty, z also where one is full.
+    """
     both = table[:, 1, 1].sum()
     first, second = table[:, 1].sum(), table[:, :, 1].sum()
     expected, variance = independent_overlap(table)
@@ -224,30 +224,7 @@ def overlap_statistics(table: np.ndarray) -> dict[str, float]:
     }
 
 
-def overlap(
-    first: torch.Tensor, second: torch.Tensor, strata: torch.Tensor | None = None
-) -> dict[str, float]:
-    """How two masks [out, in] overlap, e.g. the changed entries of two runs.
-
-    `jaccard` is |A & B| / |A | B|, `first_in_second` |A & B| / |A|, each with its value
-    for independent masks of the same densities p and q: pq / (p + q - pq), and q.
-    `overlap_z` is the excess of |A & B| in hypergeometric standard deviations. With
-    `strata`, from margin_strata() of the base, the null is independence within strata.
-    z takes entries for independent: stripes that two masks share raise it as well. As
-    strata have a width, z of pure noise is up to 0.4 too high at a million entries, and
-    this grows with the root of their number; look at the excess of `jaccard` over its
-    null too. NaN where a mask is empty, z also where one is full.
-    """
-    return overlap_statistics(contingency(first, second, strata))
-
-
 # Stripes
-
-
-def stripes(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shares of true entries in each row [out] and in each column [in], float64."""
-    rows, columns = mask.shape
-    return mask.sum(1).double() / columns, mask.sum(0).double() / rows
 
 
 def stripe_index(
@@ -309,17 +286,6 @@ def spectrum_drift(before: torch.Tensor, after: torch.Tensor) -> float:
     """
     change = torch.linalg.vector_norm(after - before).item()
     return divide(change, torch.linalg.vector_norm(before).item())
-
-
-def noise_drift(
-    base: torch.Tensor, sigma: torch.Tensor, norm: float, generator: torch.Generator
-) -> float:
-    """spectrum_drift() of a base [out, in] with values `sigma` under a draw of noise.
-
-    `norm` is the Frobenius norm of the noise.
-    """
-    moved, _ = singular_values(base + noise(base, norm, generator))
-    return spectrum_drift(sigma, moved)
 
 
 def rotation(before: Spectrum, after: Spectrum) -> tuple[np.ndarray, np.ndarray]:
@@ -559,7 +525,7 @@ def location_statistics(
             f"base {tuple(base.shape)}, trained {tuple(trained.shape)}, "
             f"{len(known.sigma)} singular values: expected those of one shape"
         )
-    strata, drawn = margin_strata(base, dtype), noise(base, 1.0, generator)
+    strata, drawn = margin_strata(base, dtype), noise_of_norm(base, 1.0, generator)
     _, noisy = in_view(base, base + frobenius(trained - base) * drawn, dtype)
     base, trained = in_view(base, trained, dtype)
     update, changed = trained - base, ~unchanged(base, trained)
@@ -585,13 +551,15 @@ OVERLAP_COLUMNS = [
 
 
 def examine(base: WeightMap, trained: WeightMap, rank: int, label: str) -> pd.DataFrame:
-    """describe() of every matrix in both views, with the base's `rank` directions."""
+    """location_statistics() of every matrix in both views.
+
+    They are beside the base's `rank` leading directions.
+    """
     rows = []
     names = sorted(filter(locate, base))
     for name in tqdm(names, desc=f"Anatomy of {label}", mininterval=1):
         start, end = read(base, name), read_trained(base, trained, name)
-        layer, module = locate(name)
-        key = {"layer": layer, "module": module, "tensor": name}
+        key = matrix_key(name) | {"tensor": name}
         for view, dtype in VIEWS.items():
             known = spectrum(start.to(dtype).float(), rank)
             generator = random_generator(label, f"{name}:{view}")
@@ -612,8 +580,7 @@ def overlaps(base: WeightMap, runs: Mapping[str, WeightMap]) -> pd.DataFrame:
     for name in tqdm(names, desc="Overlap of runs", mininterval=1):
         start = read(base, name)
         ends = {run: read_trained(base, runs[run], name) for p in pairs for run in p}
-        layer, module = locate(name)
-        key = {"layer": layer, "module": module, "tensor": name}
+        key = matrix_key(name) | {"tensor": name}
         for view, dtype in VIEWS.items():
             strata = margin_strata(start, dtype)
             changed = {

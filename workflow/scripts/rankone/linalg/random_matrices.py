@@ -24,8 +24,15 @@ def gaussian(matrix: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     The norm is the same in every draw, not only the variance: then the test is exact,
     as the spectrum of such noise over its norm is independent of the norm.
     """
-    drawn = noise(matrix, generator)
-    return drawn * (frobenius(matrix) / frobenius(drawn))
+    return noise_of_norm(matrix, frobenius(matrix), generator)
+
+
+def noise_of_norm(
+    like: torch.Tensor, norm: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Independent Gaussian entries of that shape with this Frobenius norm, float32."""
+    drawn = noise(like, generator)
+    return drawn * (norm / frobenius(drawn))
 
 
 def shuffled(matrix: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

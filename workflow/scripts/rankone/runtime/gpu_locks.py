@@ -1,6 +1,5 @@
 """GPUs of one machine without a scheduler: no two jobs share a device."""
 
-import fcntl
 import logging
 import os
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rankone.errors import UserError
+from rankone.runtime.file_lock import try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +51,9 @@ def lock(devices: list[str], wanted: int, folder: Path, held: ExitStack) -> list
     taken = []
     for device in devices:
         file = held.enter_context(open_lock(folder, device))
-        if len(taken) < wanted and is_free(file):
+        if len(taken) < wanted and try_lock(file):
             taken.append(device)
     return taken
-
-
-def is_free(file: TextIO) -> bool:
-    """Lock the file if nobody else has."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def open_lock(folder: Path, device: str) -> TextIO:

@@ -6,7 +6,6 @@ alone (Lustre mounted with `localflock`), or be refused (without `flock`): what 
 host has written is therefore believed until SLURM says that its job has ended.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rankone.errors import UserError
+from rankone.runtime.file_lock import try_lock
 from rankone.runtime.slurm import active_jobs
 
 logger = logging.getLogger(__name__)
@@ -58,23 +58,16 @@ def hold(path: str | Path, what: str, wait: bool = True) -> Iterator[None]:
 
 def other_holder(file: TextIO) -> dict | None:
     """The record of the process that holds the lease, or None: this one does now."""
-    locked, record = lock(file), read(file)
+    try:
+        locked = try_lock(file)
+    except OSError:
+        locked = None
+    record = read(file)
     if locked is False:
         return record or {}
     # On one host the kernel's word is enough: who holds no lock has ended.
     here = locked and record.get("host") == socket.gethostname()
     return None if here or not record or ended(record, file.name) else record
-
-
-def lock(file: TextIO) -> bool | None:
-    """Lock the file if nobody else has; None where the file system has no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def ended(record: dict, path: str) -> bool:

@@ -1,36 +1,43 @@
 """Means over matrices whose layers are resampled together.
 
+Matrices of a layer are not independent. At the edges there is one rule: a mean over
+nothing is NaN, and one layer (or one pair of layers), which says nothing of the spread,
+has a mean whose bounds are NaN.
+
 Source: Owen, Annals of Applied Statistics 1 (2007) 386 (resampling of pairs).
 """
 
-import math
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from rankone.errors import UserError
 from rankone.statistics.hypothesis_tests import signed_rank_p
-from rankone.statistics.intervals import DRAWS, Estimate, clustered_interval
+from rankone.statistics.intervals import (
+    DRAWS,
+    UNDEFINED,
+    Estimate,
+    clustered_interval,
+)
 
 
 def clustered(
     matrices: pd.DataFrame, value: str, seed: int, draws: int, error: float = 0.0
 ) -> Estimate:
-    """Mean of a column over matrices, or pairs of them, with layers resampled.
+    """Mean of a column over matrices, or over pairs of them, with layers resampled.
 
-    Their layers are in the columns `layer` and `second`, the same but across layers.
-    `error` is the standard deviation of normal noise to add to the resampled means.
-    The interval is NaN with fewer than two layers, or two pairs of them.
+    The column `layer` says where a matrix is, and `second`, if there is one, where the
+    other of a pair is. Rows without a value are left out. `error` is the standard
+    deviation of normal noise to add to the resampled means.
     """
     known = matrices.dropna(subset=value)
     if known.empty:
-        return Estimate(np.nan, np.nan, np.nan)
+        return UNDEFINED
     sums, counts = layer_sums(known, value)
     mean, clusters = float(known[value].mean()), len(sums)
     weights, noise = layer_weights(clusters, seed, draws)
-    if (known["layer"] == known["second"]).all():
+    if np.count_nonzero(counts) == np.count_nonzero(np.diag(counts)):
         total, number = (weights @ np.diag(each) for each in (sums, counts))
     else:
         total, number = ((weights @ each * weights).sum(1) for each in (sums, counts))
@@ -48,13 +55,17 @@ def layer_weights(clusters: int, seed: int, draws: int) -> tuple[np.ndarray, ...
 
 
 def layer_sums(matrices: pd.DataFrame, value: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of a column and numbers of rows [L, L] by `layer` and `second` layer."""
-    ends = matrices[["layer", "second"]].to_numpy()
-    layers, places = np.unique(ends, return_inverse=True)
-    places = tuple(places.reshape(ends.shape).T)
+    """Sums of a column and numbers of rows [L, L] by `layer` and `second` layer.
+
+    They are on the diagonal where there is no second layer.
+    """
+    second = "second" if "second" in matrices else "layer"
+    ends = np.stack([matrices["layer"], matrices[second]], axis=1)
+    layers, cells = np.unique(ends, return_inverse=True)
+    cells = tuple(cells.reshape(ends.shape).T)
     sums, counts = np.zeros((2, len(layers), len(layers)))
-    np.add.at(sums, places, matrices[value].to_numpy())
-    np.add.at(counts, places, 1)
+    np.add.at(sums, cells, matrices[value].to_numpy())
+    np.add.at(counts, cells, 1)
     return sums, counts
 
 
@@ -68,37 +79,16 @@ class PairedEstimate(Estimate):
 
 
 def paired_over_layers(
-    table: pd.DataFrame,
-    statistic: str,
-    *,
-    reference: str = "null_mean",
-    seed: int = 0,
-    draws: int = DRAWS,
+    matrices: pd.DataFrame, seed: int = 0, draws: int = DRAWS
 ) -> PairedEstimate:
-    """Mean of value - reference over the matrices, with layers as clusters.
+    """clustered() mean of `value` minus `null_mean` over matrices, by their `layer`.
 
-    `table` has rows of against_null() with a column `layer`; `reference` may name
-    another column, such as the statistic of W_0. Matrices of a layer are not
-    independent: the interval resamples layers (statistics.clustered_interval); p is
-    Wilcoxon's signed-rank test of the layers' means. Undefined pairs are left out.
-    One layer says nothing of the spread: its interval is unbounded.
+    Undefined pairs are left out. p is that of Wilcoxon's signed-rank test of the
+    layers' means.
     """
-    rows = table[table["statistic"] == statistic]
-    pairs = pd.DataFrame(
-        {"layer": rows["layer"], "difference": rows["value"] - rows[reference]}
-    ).dropna()
-    if pairs.empty:
-        raise UserError(
-            f"Found no pair of {statistic!r} in the table; expected rows with that "
-            f"statistic, a value and a {reference}."
-        )
-    layers = pairs.groupby("layer")["difference"].agg(["sum", "count", "mean"])
-    value, n = float(pairs["difference"].mean()), len(layers)
-    if n == 1:
-        return PairedEstimate(value, -math.inf, math.inf, 1.0, len(pairs), 1)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=draws)
-    sums, counts = layers["sum"].to_numpy(), layers["count"].to_numpy()
-    interval = clustered_interval(value, (weights @ sums) / (weights @ counts), n)
-    p = signed_rank_p(layers["mean"].to_numpy())
-    return PairedEstimate(value, interval.low, interval.high, p, len(pairs), n)
+    differences = matrices["value"] - matrices["null_mean"]
+    pairs = matrices.assign(difference=differences).dropna(subset="difference")
+    mean = clustered(pairs, "difference", seed, draws)
+    layers = pairs.groupby("layer")["difference"].mean()
+    p = signed_rank_p(layers.to_numpy())
+    return PairedEstimate(mean.value, mean.low, mean.high, p, len(pairs), len(layers))

@@ -55,6 +55,11 @@ def equivalence(
     return Equivalence(estimate, difference, margin, verdict, rule)
 
 
+def is_equivalent(estimate: Estimate, margin: float) -> bool:
+    """Whether the 90 % interval of a difference lies within the margin of zero."""
+    return -margin < estimate.low and estimate.high < margin
+
+
 def _one_sided(sample: Sample, variant: int, reference: int) -> Estimate:
     """paired_difference() with the interval of two one-sided tests."""
     value = float(sample.observed[variant] - sample.observed[reference])
@@ -70,7 +75,7 @@ def _verdict(
     estimate: Estimate, difference: Estimate, margin: float
 ) -> tuple[str, str]:
     """Verdict and rule from the intervals at 90 % and at 95 %."""
-    if -margin < estimate.low and estimate.high < margin:
+    if is_equivalent(estimate, margin):
         rule = f"the 90 % interval is within {margin:g} of zero"
         if not difference.includes_zero:
             side = "below" if difference.high < 0 else "above"

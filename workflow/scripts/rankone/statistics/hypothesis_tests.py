@@ -4,8 +4,6 @@ Sources: Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39 for Monte 
 p-values; McNemar, Psychometrika 12 (1947) 153.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, false_discovery_control, wilcoxon
@@ -20,19 +18,19 @@ def mcnemar(first: int, second: int) -> float:
     return float(binomtest(int(first), total).pvalue) if total else 1.0
 
 
-def monte_carlo_p(value: float, drawn: np.ndarray) -> float:
-    """(1 + number of draws at least as extreme) / (draws + 1), two-sided.
+def monte_carlo_p(
+    observed: ArrayLike, draws: np.ndarray, *, rtol: float = 0.0, atol: float = 0.0
+) -> np.ndarray:
+    """Two-sided p of deviations S from a null's centre, beside draws (draws, *S) of it.
 
-    Extreme is far from the median of the draws and the value together: they play the
-    same part under the null, which makes the test exact. NaN if any of them is.
+    (1 + number of draws at least as far from zero) / (draws + 1). A draw that is nearer
+    by the share `rtol` of the deviation, or by `atol`, counts as far as it: equal
+    values may differ in their last bits. NaN where the deviation is, or without draws.
     """
-    together = np.append(drawn, value)
-    if np.isnan(together).any():
-        return math.nan
-    distance = np.abs(together - np.median(together))
-    # Equal values may differ in their last bits.
-    extreme = distance[:-1] >= distance[-1] * (1 - 1e-12)
-    return float((1 + np.count_nonzero(extreme)) / len(together))
+    deviation = np.abs(observed)
+    extreme = np.abs(draws) >= deviation * (1 - rtol) - atol
+    p = (1 + extreme.sum(axis=0)) / (1 + len(draws))
+    return np.where(np.isnan(deviation) | (len(draws) == 0), np.nan, p)
 
 
 def signed_rank_p(differences: np.ndarray) -> float:

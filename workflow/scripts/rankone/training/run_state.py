@@ -161,8 +161,7 @@ def publish(
     run_identity.write_manifest(Path(tables["metrics"]).parent, manifest)
     measured = state / "measured"
     rows = pd.DataFrame(read_metrics(state / "metrics.jsonl"))
-    with replacing(tables["metrics"]) as temporary:  # all digits, as they were logged
-        rows.to_csv(temporary, sep="\t", index=False)
+    write_table(rows, tables["metrics"], float_format=None)  # all digits, as logged
     probes = measurement.gather_probes(measured, run, points)
     write_table(probes, tables["probes"])
     updates = measurement.gather_updates(measured, run, points)

@@ -15,17 +15,13 @@ from safetensors.torch import save_file
 from rankone.artefacts import sealing
 from rankone.errors import UserError
 from rankone.files import sha256
+from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
 WeightMap = dict[str, Path]
-
-
-def weight_files(folder: str | Path) -> list[Path]:
-    """The safetensors files of a model folder, sorted."""
-    return sorted(Path(folder).glob("*.safetensors"))
 
 
 def weights_hash(folder: str | Path) -> str:

@@ -36,11 +36,13 @@ def safetensors_header(file: Path) -> dict[str, dict]:
     return found
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: str | Path) -> list[Path]:
     """The safetensors files of a model or adapter: one, or the shards of its index.
 
-    UserError when there are none, or pickled ones instead.
+    Other files beside them, such as a consolidated copy, do not count. UserError when
+    there are none, or pickled ones instead.
     """
+    folder = Path(folder)
     if (folder / "adapter_config.json").is_file():
         name = "adapter_model.safetensors"
     else:

@@ -23,8 +23,8 @@ def locate(name: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
-def matrix_key(name: str) -> dict[str, int | str]:
-    """Columns `layer` and `module` of a substituted weight matrix in tables."""
+def matrix_key(name: str) -> dict:
+    """Layer and module of a matrix, as columns of a row."""
     layer, module = locate(name)
     return {"layer": layer, "module": module}
 
