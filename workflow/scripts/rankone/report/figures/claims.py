@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from rankone.claims.table import FALSE_POSITIVES
 from rankone.report.figures.spectra import LINEAR, MAX_VALUE, heavy_tails, tail_curves
 from rankone.report.style import COLOURS, GREY, WIDTH, message, panel_grid
 from rankone.statistics.decision_rules import (
     CONTRADICTED,
-    FALSE_POSITIVES,
     NULL_COMPATIBLE,
     SUPPORTED,
     UNDETERMINED,
