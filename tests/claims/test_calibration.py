@@ -1,127 +1,128 @@
-"""Calibration: made-up studies give verdicts through the code of real ones."""
+"""Calibration: simulated studies give verdicts through the code of real ones."""
 
-import numpy as np
+from functools import cache
+
 import pandas as pd
 import pytest
-import torch
 
-from rankone.claims import (
-    calibration,
-    synthetic_answers,
-    synthetic_trajectories,
-    synthetic_weights,
-)
-from rankone.claims.synthetic_trajectories import WalkScenario
-from rankone.claims.synthetic_weights import WeightScenario
+import calibrate
+from conftest import ROOT
+from rankone.claims import calibration, carry_over
+from rankone.claims.calibration import SimulatedStudy, identities
+from rankone.claims.claim import CLAIMS
+from rankone.errors import UserError
 from rankone.statistics import decision_rules
 
-
-def scenario(name):
-    return next(each for each in calibration.scenarios() if each.name == name)
-
-
-def words(name, strength=0.0, seed=0):
-    rows = calibration.outcomes(scenario(name), strength, seed)
-    return {row["claim"]: row["verdict"] for row in rows}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "noise",
-        "noise stored in bfloat16",
-        "walk",
-        "an unchanged model",
-        "all arms lose alike",
-        "controls gain as much",
-        "rank 1 loses the margin",
-        "answers as likely as before",
-        "forgetting follows the KL",
-    ],
-)
-def test_every_claim_of_a_scenario_gets_a_verdict(name):
-    found = words(name)
-    assert set(found) == set(scenario(name).claims)
-    known = {decision_rules.SUPPORTED, decision_rules.CONTRADICTED}
-    known |= {decision_rules.NULL_COMPATIBLE, decision_rules.UNDETERMINED}
-    assert set(found.values()) <= known
+LABELS = {
+    *(decision_rules.SUPPORTED, decision_rules.CONTRADICTED),
+    *(decision_rules.NULL_COMPATIBLE, decision_rules.UNDETERMINED),
+}
+# Not on this seed, and not at all: see docs/methods.md.
+WITHOUT_POWER = {"rank1_rescaled_keeps_all", "coefficient_linear_beyond_walk"}
+FILE = ROOT / "workflow" / "resources" / "calibration.tsv"
 
 
-@pytest.mark.parametrize(
-    ("name", "strength"),
-    [
-        ("power law", 0.95),
-        ("striped", 0.95),
-        ("left vectors stay", 0.7),
-        ("better rates", 0.2),
-        ("problems are lost", 0.3),
-        ("likelier answers", 0.2),
-        ("rank 1 gains more than its controls", 0.3),
-        ("training problems lose more", 0.2),
-    ],
-)
-def test_a_strong_effect_is_supported(name, strength):
-    assert set(words(name, strength).values()) == {decision_rules.SUPPORTED}
+@cache
+def made(scenario, strength):
+    return scenario.make(strength, 0)
 
 
-def test_made_up_weights_have_the_effect_and_nothing_else():
-    name = synthetic_weights.names()[0]
-    base, (first, second) = synthetic_weights.make_matrix(
-        WeightScenario(), name, seed=0
+def labels(claim, scenario, strength):
+    found = claim.evidence(made(scenario, strength))
+    return {evidence.verdict.label for evidence in found}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_claim_gets_a_verdict_where_it_is_false(name):
+    claim = CLAIMS[name]
+    null = next(s for s in claim.scenarios if not s.strengths)
+    found = labels(claim, null, 0.0)
+    assert found and found <= LABELS
+
+
+@pytest.mark.parametrize("name", CLAIMS.keys() - WITHOUT_POWER)
+def test_a_strong_effect_is_supported(name):
+    claim = CLAIMS[name]
+    planted = next(s for s in claim.scenarios if s.strengths)
+    assert labels(claim, planted, planted.strengths[-1]) == {decision_rules.SUPPORTED}
+
+
+def test_claims_that_share_a_scenario_share_its_studies():
+    both = [CLAIMS["pass_at_1_rises"], CLAIMS["base_overtakes"]]
+    studies = calibration.simulated_studies(both, nulls=2, effects=1)
+    names = tuple(claim.name for claim in both)
+    assert studies[:2] == [
+        SimulatedStudy(names, "an unchanged model", 0.0, s) for s in (0, 1)
+    ]
+    assert [s.strength for s in studies[2:]] == [0.05, 0.1, 0.2, 0.05, 0.1, 0.2, 0.3]
+    rows = calibration.outcomes(studies[0])
+    assert [row["claim"] for row in rows] == list(names)
+
+
+def outcomes(claim):
+    verdicts = {
+        ("noise", 0.0): ["supported", "contradicted", "undetermined", "undetermined"],
+        ("effect", 0.5): ["supported", "contradicted", "supported", "undetermined"],
+    }
+    return pd.DataFrame(
+        {"claim": claim, "scenario": s, "strength": x, "seed": i, "verdict": v}
+        for (s, x), found in verdicts.items()
+        for i, v in enumerate(found)
     )
-    assert base.norm() == pytest.approx(1, rel=1e-5)
-    assert (first - base).norm() == pytest.approx(synthetic_weights.SIZE, rel=1e-3)
-    assert not torch.equal(first, second)
-    plan = WeightScenario(effect=synthetic_weights.spike, strength=0.9)
-    _, (end, _) = synthetic_weights.make_matrix(plan, name, seed=0)
-    sigma = torch.linalg.svdvals(end - base)
-    assert sigma[0] / sigma.norm() == pytest.approx(0.9, abs=0.1)
-
-
-def test_turned_weights_keep_their_singular_values():
-    base = synthetic_weights.make_matrix(
-        WeightScenario(), synthetic_weights.names()[0], seed=0
-    )[0]
-    change = synthetic_weights.turned(base, torch.Generator().manual_seed(0))
-    moved = torch.linalg.svdvals(base + 1e-4 * change / change.norm())
-    assert (moved - torch.linalg.svdvals(base)).norm() < 1e-6
-
-
-def test_made_up_walks_have_their_gram_matrix():
-    name = synthetic_trajectories.names()[0]
-    found = synthetic_trajectories.updates(WalkScenario(), name, "full-seed0", seed=0)
-    squares = found.flatten(1).square().sum(1).numpy()
-    steps = np.array(synthetic_trajectories.STEPS)
-    np.testing.assert_allclose(squares / squares[-1], steps / steps[-1], rtol=0.1)
-
-
-def test_made_up_answers_have_their_accuracy():
-    rng = np.random.default_rng(0)
-    base = (rng.random(20_000) < 0.4).astype(float)
-    found = synthetic_answers.answers(base, (0.4, 0.55), rng)
-    assert found.mean() == pytest.approx(0.55, abs=0.02)
-    assert np.corrcoef(base, found)[0, 1] > 0.4
 
 
 def test_rates_count_false_verdicts_where_there_is_no_effect_and_support_elsewhere():
-    rows = [
-        {"claim": "striped", "scenario": s, "strength": x, "seed": i, "verdict": v}
-        for s, x, found in (
-            (
-                "noise",
-                0.0,
-                ["supported", "contradicted", "undetermined", "undetermined"],
-            ),
-            (
-                "striped",
-                0.5,
-                ["supported", "contradicted", "supported", "undetermined"],
-            ),
-        )
-        for i, v in enumerate(found)
-    ]
-    table = calibration.rates(pd.DataFrame(rows), "hash")
-    assert table["rate"].tolist() == [0.5, 0.5]
-    assert table["n"].tolist() == [4, 4] and set(table["rules"]) == {"hash"}
-    one_sided = pd.DataFrame(rows).assign(claim="coefficient_predicts")
-    assert calibration.rates(one_sided, "hash")["rate"].tolist() == [0.25, 0.5]
+    table = calibration.rates(outcomes("striped"))
+    assert table["rate"].tolist() == [0.5, 0.5] and table["n"].tolist() == [4, 4]
+    assert set(table["rules"]) == {identities()["striped"]}
+
+
+def test_a_one_sided_claim_may_be_contradicted():
+    table = calibration.rates(outcomes("coefficient_predicts"))
+    assert table["rate"].tolist() == [0.25, 0.5]
+
+
+def test_only_claims_with_another_test_than_the_calibrated_one_are_left_to_do():
+    table = pd.read_csv(FILE, sep="\t")
+    assert calibration.uncalibrated(table) == []
+    table.loc[table["claim"] == "striped", "rules"] = "another test"
+    assert calibration.uncalibrated(table) == [CLAIMS["striped"]]
+
+
+def test_one_claim_is_calibrated_alone_and_the_rows_of_others_stay(tmp_path):
+    known = pd.read_csv(FILE, sep="\t")
+    other = known.iloc[:1].assign(claim="of_a_plugin")
+    stale = known["claim"] == "base_overtakes"
+    pd.concat([other, known[~stale]]).to_csv(
+        tmp_path / "known.tsv", sep="\t", index=False
+    )
+    sizes = {"nulls": 2, "effects": 1, "processes": 1}
+    calibrate.main(tmp_path / "known.tsv", "", **sizes, output=tmp_path / "new.tsv")
+    new = pd.read_csv(tmp_path / "new.tsv", sep="\t")
+    assert list(new["claim"].unique()) == [*CLAIMS, "of_a_plugin"]
+    assert new.query("claim == 'base_overtakes'")["n"].tolist() == [2, 1, 1, 1, 1]
+    calibrate.main(tmp_path / "new.tsv", "", **sizes, output=tmp_path / "same.tsv")
+    assert (tmp_path / "same.tsv").read_text() == (tmp_path / "new.tsv").read_text()
+    sizes["effects"] = 3
+    calibrate.main(
+        tmp_path / "new.tsv", "base_overtakes", **sizes, output=tmp_path / "again.tsv"
+    )
+    again = pd.read_csv(tmp_path / "again.tsv", sep="\t")
+    assert again.query("claim == 'base_overtakes'")["n"].tolist() == [2, 3, 3, 3, 3]
+    assert again.query("claim != 'base_overtakes'").equals(
+        new.query("claim != 'base_overtakes'")
+    )
+
+
+def test_a_restructuring_carries_the_calibration_over(tmp_path):
+    table = pd.read_csv(FILE, sep="\t", dtype=str)
+    path = tmp_path / "calibration.tsv"
+    table.assign(rules="before").to_csv(path, sep="\t", index=False)
+    carry_over.main(path)
+    assert path.read_text() == FILE.read_text()
+
+
+def test_a_calibration_of_other_scenarios_is_not_carried_over():
+    table = pd.read_csv(FILE, sep="\t")
+    with pytest.raises(UserError, match="make calibrate"):
+        calibration.carried_over(table.iloc[1:])

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rankone.claims import synthetic_weights
-from rankone.claims.synthetic_weights import WeightScenario
+from rankone.claims.simulated import weights
+from rankone.claims.simulated.effects import power_law
+from rankone.claims.simulated.weights import WeightScenario
 from rankone.geometry import spectra
 from rankone.geometry import tables as geometry
 from rankone.linalg.spectral_measures import spectral_statistics
@@ -18,11 +19,8 @@ from rankone.weights.checkpoints import index, read
 def files(tmp_path_factory):
     """Made-up weights whose update has a heavy tail, on disk."""
     folder = tmp_path_factory.mktemp("weights")
-    plan = WeightScenario(effect=synthetic_weights.power_law, strength=0.7)
-    made = {
-        n: synthetic_weights.make_matrix(plan, n, 0)
-        for n in synthetic_weights.names()[::3]
-    }
+    plan = WeightScenario(effect=power_law, strength=0.7)
+    made = {n: weights.make_matrix(plan, n, 0) for n in weights.names()[::3]}
     save_file({n: base for n, (base, _) in made.items()}, folder / "base.safetensors")
     save_file({n: ends[0] for n, (_, ends) in made.items()}, folder / "end.safetensors")
     return index([folder / "base.safetensors"]), index([folder / "end.safetensors"])

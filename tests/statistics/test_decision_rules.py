@@ -14,6 +14,7 @@ from rankone.statistics.intervals import Estimate
 
 ABOVE, ZERO = Estimate(0.2, 0.1, 0.3), Estimate(0.0, -0.1, 0.1)
 BELOW, NARROW = Estimate(-0.2, -0.3, -0.1), Estimate(0.0, -0.02, 0.02)
+MARGIN = 0.05
 QUIET = ControlContrast("shrunk", effect=ZERO, excess=ABOVE)
 SAME = ControlContrast("shrunk", effect=ABOVE, excess=ZERO)
 WIDE = ControlContrast("shrunk", effect=ZERO, excess=ZERO)
@@ -21,7 +22,7 @@ WEAKER = ControlContrast("shrunk", effect=ABOVE, excess=ABOVE)
 
 
 @pytest.mark.parametrize(
-    ("effect", "controls", "word"),
+    ("effect", "controls", "label"),
     [
         (ABOVE, [QUIET], SUPPORTED),
         (ABOVE, [WEAKER], SUPPORTED),
@@ -34,10 +35,10 @@ WEAKER = ControlContrast("shrunk", effect=ABOVE, excess=ABOVE)
     ],
 )
 def test_a_verdict_needs_the_effect_and_the_absence_of_it_in_controls(
-    effect, controls, word
+    effect, controls, label
 ):
-    assert with_controls(effect, controls).word == word
+    assert with_controls(effect, controls, MARGIN).label == label
 
 
 def test_the_rule_names_the_control_that_decided():
-    assert "shrunk" in with_controls(ABOVE, [QUIET, SAME]).rule
+    assert "shrunk" in with_controls(ABOVE, [QUIET, SAME], MARGIN).rule

@@ -83,12 +83,12 @@ def test_benchmarks_are_told_apart_by_where_their_items_are():
     assert selection.packaged_benchmarks(CONFIG) == ["mmlu_sample"]
 
 
-def test_claims_need_the_tables_of_what_is_analysed():
+def test_tables_are_those_of_what_is_analysed():
     assert selection.analyses(CONFIG) == ["samples", "geometry", "trajectories"]
-    found = selection.claim_tables(CONFIG, RUNS)
-    assert found[0] == "pass_at_k" and found[-1] == "overfitting"
+    assert selection.all_tables(CONFIG, RUNS) == selection.KNOWN_TABLES
     nothing = {"analyze": {"parts": []}}
-    assert selection.claim_tables(nothing, {"given-seed0": GIVEN}) == []
+    found = selection.all_tables(nothing, {"given-seed0": GIVEN})
+    assert found == selection.SCORE_TABLES
 
 
 def test_tables_of_rewards_are_those_of_trained_runs():

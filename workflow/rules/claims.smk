@@ -1,15 +1,25 @@
 """The claims against their nulls, and the calibration of the verdicts.
 
-In:  tables, item scores, docs/calibration.tsv.
-Out: results/claims.tsv; results/calibration.tsv (`make calibrate`, no part of a study)
+In:  tables, item scores, workflow/resources/calibration.tsv.
+Out: results/claims.tsv; results/calibration/{claim}.tsv (`make calibrate`, no part of a
+     study; `missing` stands for all claims that are not calibrated as they are)
 """
+
+CALIBRATION = workflow.source_path("../resources/calibration.tsv")
+
+
+def rules_of_claims(wildcards):
+    """What each calibration depends on: any change of it makes the rule run again."""
+    from rankone.claims.calibration import identities
+
+    return identities()
 
 
 rule claims:
     input:
-        **{name: f"results/tables/{name}.tsv" for name in CLAIM_TABLES},
+        **{name: f"results/tables/{name}.tsv" for name in ALL_TABLES},
         evaluations=rules.analyze.input.evaluations,
-        calibration=workflow.source_path("../../docs/calibration.tsv"),
+        calibration=CALIBRATION,
     output:
         "results/claims.tsv",
     log:
@@ -21,7 +31,8 @@ rule claims:
         mem_mb=2000,
     params:
         **BOOTSTRAP,
-        tables=CLAIM_TABLES,
+        tables=ALL_TABLES,
+        known=selection.KNOWN_TABLES,
         arm=list(RECIPES)[0],
     message:
         "Testing the claims"
@@ -30,21 +41,27 @@ rule claims:
 
 
 rule calibrate:
+    input:
+        known=CALIBRATION,
     output:
-        "results/calibration.tsv",
+        "results/calibration/{claim}.tsv",
     log:
-        "logs/calibrate.log",
+        "logs/calibrate/{claim}.log",
     benchmark:
-        "results/resources/calibrate.tsv"
+        "results/resources/calibrate/{claim}.tsv"
+    wildcard_constraints:
+        claim=r"\w+",
     conda:
         "../../envs/train.yaml"
     threads: ALL_CORES
     resources:
         mem_mb=4000,
     params:
+        claim=lambda wildcards: "" if wildcards.claim == "missing" else wildcards.claim,
         nulls=200,
         effects=20,
+        rules=rules_of_claims,
     message:
-        "Calibrating the verdicts on made-up studies"
+        "Calibrating the verdicts on simulated studies: {wildcards.claim}"
     script:
         "../scripts/calibrate.py"

@@ -46,7 +46,7 @@ UNMODIFIED_RUNS = selection.unmodified_runs(RUNS)
 EVALUATED_STEPS = selection.evaluated_steps(RUNS)
 SAMPLED_STEPS = selection.sampled_steps(RUNS)
 ANALYSED = selection.analyses(config)
-CLAIM_TABLES = selection.claim_tables(config, RUNS)
+ALL_TABLES = selection.all_tables(config, RUNS)
 HUB_BENCHMARKS = selection.hub_benchmarks(config)
 PACKAGED_BENCHMARKS = selection.packaged_benchmarks(config)
 # What the study makes from the weights of each run, by rule.

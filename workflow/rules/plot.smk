@@ -1,6 +1,6 @@
 """Figures, each from its tables alone.
 
-In:  results/tables/*; results/calibration.tsv
+In:  results/tables/*; workflow/resources/calibration.tsv
 Out: results/figures/*.{svg,pdf,png}
 """
 
@@ -50,7 +50,7 @@ for figure in FIGURES:
 
 rule plot_calibration:
     input:
-        tables=["results/calibration.tsv"],
+        tables=[CALIBRATION],
     output:
         "results/figures/{figure}.png",
     log:

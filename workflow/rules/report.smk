@@ -32,7 +32,7 @@ rule record:
 
 rule report:
     input:
-        **{name: f"results/tables/{name}.tsv" for name in [*TABLES, *CLAIM_TABLES]},
+        **{name: f"results/tables/{name}.tsv" for name in ALL_TABLES},
         spectra="results/tables/spectra.parquet",
         claims="results/claims.tsv",
         figures=[f"results/figures/{figure.name}.svg" for figure in FIGURES],

@@ -1,4 +1,4 @@
-"""What the verdicts say of made-up studies whose truth is known."""
+"""What the verdicts say of simulated studies whose truth is known."""
 
 import logging
 from concurrent.futures import ProcessPoolExecutor
@@ -11,11 +11,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from rankone.claims import calibration
-from rankone.files import sha256
+from rankone.claims.claim import CLAIMS
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
-from rankone.statistics import decision_rules
-from rankone.tables_io import write_table
+from rankone.tables_io import read_table, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -23,29 +22,38 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def main(nulls: int, effects: int, processes: int, output: str | Path) -> None:
-    """Write the rates of verdicts from so many studies of every null and effect."""
-    places = [
-        (number, strength, seed)
-        for number, scenario in enumerate(calibration.scenarios())
-        for strength in scenario.strengths or (0.0,)
-        for seed in range(effects if scenario.strengths else nulls)
-    ]
+def main(
+    known: str | Path,
+    claim: str | None,
+    nulls: int,
+    effects: int,
+    processes: int,
+    output: str | Path,
+) -> None:
+    """Write the calibration `known` with that of more claims.
+
+    They are `claim`, or without one all whose calibration is not in it, or is that of
+    another test. `nulls` and `effects` are numbers of studies of every scenario.
+    """
+    table = read_table(known)
+    claims = [CLAIMS[claim]] if claim else calibration.uncalibrated(table)
+    logger.info("To calibrate: %s", ", ".join(c.name for c in claims) or "no claim")
+    studies = calibration.simulated_studies(claims, nulls, effects)
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, set_up, (1,)) as pool:
-        found = pool.map(calibration.study, places, chunksize=4)
-        rows = list(
-            tqdm(found, desc="Made-up studies", total=len(places), mininterval=5)
-        )
-    outcomes = pd.DataFrame(chain.from_iterable(rows))
-    write_table(calibration.rates(outcomes, sha256(decision_rules.__file__)), output)
+        found = pool.map(calibration.outcomes, studies, chunksize=4)
+        bar = tqdm(found, desc="Simulated studies", total=len(studies), mininterval=5)
+        outcomes = pd.DataFrame(chain.from_iterable(bar), columns=calibration.OUTCOMES)
+    write_table(calibration.replaced(table, calibration.rates(outcomes)), output)
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            snakemake.params.nulls,
-            snakemake.params.effects,
-            snakemake.threads,
-            snakemake.output[0],
+            known=snakemake.input.known,
+            claim=snakemake.params.claim,
+            nulls=snakemake.params.nulls,
+            effects=snakemake.params.effects,
+            processes=snakemake.threads,
+            output=snakemake.output[0],
         )

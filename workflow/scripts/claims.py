@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankone.analysis.scores import read_items
-from rankone.claims import registry
-from rankone.files import sha256
+from rankone.claims.claim import needed_tables
+from rankone.claims.study_tables import StudyTables, last_scores
+from rankone.claims.table import claims_table
 from rankone.runtime.job import job
-from rankone.statistics import decision_rules
 from rankone.tables_io import read_table, write_table
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def main(
     tables: Mapping[str, str | Path],
+    known: Sequence[str],
     evaluations: Sequence[str | Path],
     calibration: str | Path,
     arm: str,
@@ -26,25 +27,26 @@ def main(
 ) -> None:
     """Write one row a claim; `arm` is the first one, which claims are about.
 
-    `tables` are paths by name; claims whose table is not there are left out.
+    `tables` are paths by name; claims whose table is not there are left out. `known`
+    are the names of the tables of any study.
     """
-    found = {name: read_table(path) for name, path in tables.items()}
-    of_arm = {
-        name: table if name == "overfitting" else table[table["arm"] == arm]
-        for name, table in found.items()
-    }
-    items = read_items(evaluations)
-    of_arm["last_scores"] = registry.last_scores(items, arm, seed, draws)
-    rules = sha256(decision_rules.__file__)
-    table = registry.claims_table(of_arm, read_table(calibration), rules)
-    write_table(table, output)
+    needed = [name for name in needed_tables(known) if name in tables]
+    study = StudyTables(
+        {name: read_table(tables[name]) for name in needed},
+        last_scores(read_items(evaluations), arm, seed, draws),
+    )
+    write_table(claims_table(study, arm, read_table(calibration)), output)
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            {name: snakemake.input[name] for name in snakemake.params.tables},
-            *(snakemake.input.evaluations, snakemake.input.calibration),
-            *(snakemake.params.arm, snakemake.params.seed, snakemake.params.draws),
-            snakemake.output[0],
+            tables={name: snakemake.input[name] for name in snakemake.params.tables},
+            known=snakemake.params.known,
+            evaluations=snakemake.input.evaluations,
+            calibration=snakemake.input.calibration,
+            arm=snakemake.params.arm,
+            seed=snakemake.params.seed,
+            draws=snakemake.params.draws,
+            output=snakemake.output[0],
         )

@@ -167,6 +167,7 @@ def bindings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, tuple[str, str | N
                 yield alias.asname or alias.name, place
 
 
+@cache
 def references(module: str, statement: Statement) -> list[tuple[str, str]]:
     """Module and name of everything that a statement refers to."""
     source, node = parsed(module), statement.node
@@ -233,6 +234,7 @@ class Bare(ast.NodeTransformer):
         return node
 
 
+@cache
 def syntax(node: ast.stmt) -> str:
     """Digest of a statement's abstract syntax."""
     copy = ast.parse(ast.unparse(node)).body[0]

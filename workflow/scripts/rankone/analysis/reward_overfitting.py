@@ -32,6 +32,7 @@ from rankone.variants.grammar import parse
 TRAIN = "train_probe"
 TESTS = ("held_out", "shifted")
 PRIMARY = "sampled"
+MARGIN = 0.05  # rewards, shares of 1, that differ by less count as equal
 KEY = ["arm", "step", "moment", "sampling"]
 PROBE_COLUMNS = [
     *("arm", "run", "step", "moment", "sampling", "split", "n", "runs"),
@@ -290,8 +291,8 @@ class Comparison:
             for other in others
             if other[2] == place[2]
         ]
-        verdict = with_controls(effect, controls)
-        return {"verdict": verdict.word, "rule": verdict.rule}
+        verdict = with_controls(effect, controls, MARGIN)
+        return {"verdict": verdict.label, "rule": verdict.rule}
 
 
 def substitution_table(updates: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""Rules that turn intervals into verdicts; all thresholds are here.
+"""Rules that turn intervals into verdicts.
 
 They were written down before any result was looked at. Every effect is signed so that
-above zero speaks for the claim. The hash of this file is in the claims table: verdicts
-under other rules are not comparable, and were not calibrated together.
+above zero speaks for the claim. The margin, the smallest effect of interest, is that of
+the claim, in the unit of the effect: an interval within it counts as no effect, also
+where it excludes zero.
 """
 
 from collections.abc import Iterable
@@ -16,56 +17,13 @@ SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
 NULL_COMPATIBLE = "null-compatible"
 UNDETERMINED = "undetermined"
-# Rewards that differ by less count as equal.
-REWARD_MARGIN = 0.05
-# The smallest effect of interest of each claim, in the unit of its effect. An interval
-# within it counts as no effect, also where it excludes zero.
-MARGINS = {
-    # Rewards and accuracies, as shares of 1.
-    "implicit_overfitting": REWARD_MARGIN,
-    "rank1_carries_the_gain": 0.05,
-    "rank1_rescaled_keeps_all": 0.05,
-    "rank1_spares_knowledge": 0.05,
-    "rank1_forgets_less_at_equal_kl": 0.02,
-    "pass_at_1_rises": 0.05,
-    "base_overtakes": 0.05,
-    # Nats per token.
-    "answers_likely_under_base": 0.05,
-    # Exponents of a density.
-    "weights_heavy_tailed": 0.1,
-    "training_makes_tails": 0.02,
-    "updates_heavy_tailed": 0.1,
-    # Shares of the energy.
-    "rank1_energy_beyond_noise": 0.01,
-    "trajectory_beyond_walk": 0.02,
-    # R^2, and a share of weights.
-    "coefficient_linear_beyond_walk": 0.01,
-    "coefficient_predicts": 0.1,
-    "weights_linear_beyond_walk": 0.05,
-    # Standard deviations of the null.
-    "left_aligns_more_adjacent": 0.2,
-    "left_aligns_more_to_final": 0.2,
-    "left_aligns_more_across_seeds": 0.2,
-    # Shares of the null's value.
-    "spectrum_preserved": 0.1,
-    "off_principal": 0.1,
-    # Shares of entries, and an index.
-    "low_magnitude_weights_change": 0.01,
-    "sparse_beyond_rounding": 0.02,
-    "same_subnetwork": 0.01,
-    "striped": 0.1,
-}
-# A claim is reported if false verdicts on it are no more frequent, with their interval.
-FALSE_POSITIVES = 0.05
-# With fewer layers their spread is not known well enough for a verdict.
-MIN_LAYERS = 5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What follows, and the rule that gave it."""
+    """What follows (one of the four labels), and the rule that gave it."""
 
-    word: str
+    label: str
     rule: str
 
 
@@ -78,7 +36,9 @@ class ControlContrast:
     excess: Estimate
 
 
-def with_controls(effect: Estimate, controls: Iterable[ControlContrast]) -> Verdict:
+def with_controls(
+    effect: Estimate, controls: Iterable[ControlContrast], margin: float
+) -> Verdict:
     """The verdict on an effect that its controls must not show.
 
     Supported only if the effect is above zero, and above that of every control.
@@ -87,8 +47,8 @@ def with_controls(effect: Estimate, controls: Iterable[ControlContrast]) -> Verd
     if effect.high < 0:
         return Verdict(CONTRADICTED, "the interval is below zero")
     if effect.low <= 0:
-        if max(-effect.low, effect.high) < REWARD_MARGIN:
-            rule = f"the interval is within {REWARD_MARGIN:g} of zero"
+        if max(-effect.low, effect.high) < margin:
+            rule = f"the interval is within {margin:g} of zero"
             return Verdict(NULL_COMPATIBLE, rule)
         return Verdict(UNDETERMINED, "the interval includes zero and is too wide")
     if not controls:

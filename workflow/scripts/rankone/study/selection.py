@@ -23,12 +23,14 @@ SAMPLE_TABLES = [
 KNOWLEDGE_TABLES = ["retention", "forgetting", "forgetting_curve"]
 GEOMETRY_TABLES = ["tails", "fits", "anatomy", "overlap"]
 ALIGNMENT_TABLES = ["alignment", "alignment_contrast", "subspaces", "trajectory"]
-# What may be analysed beyond scores and rewards, with the tables that claims need.
+# What may be analysed beyond scores and rewards, with its tables.
 ANALYSES = {
-    "samples": ["pass_at_k", "perplexity", "forgetting"],
-    "geometry": ["tails", "anatomy", "overlap"],
-    "trajectories": ["alignment_contrast", "trajectory"],
+    "samples": [*SAMPLE_TABLES, *KNOWLEDGE_TABLES],
+    "geometry": GEOMETRY_TABLES,
+    "trajectories": ALIGNMENT_TABLES,
 }
+# The tables that a study may have.
+KNOWN_TABLES = [*SCORE_TABLES, *TRAINING_TABLES, *sum(ANALYSES.values(), [])]
 
 
 def trained_runs(runs: Runs) -> list[str]:
@@ -122,10 +124,10 @@ def analysis_tables(runs: Runs) -> list[str]:
     return [*SCORE_TABLES, *(TRAINING_TABLES if trained_runs(runs) else [])]
 
 
-def claim_tables(config: dict, runs: Runs) -> list[str]:
-    """The tables beside the scores that claims are tested on."""
-    found = [table for name in analyses(config) for table in ANALYSES[name]]
-    return found + (["overfitting"] if trained_runs(runs) else [])
+def all_tables(config: dict, runs: Runs) -> list[str]:
+    """The tables of a study; claims and the page read those that they need."""
+    further = [table for name in analyses(config) for table in ANALYSES[name]]
+    return [*analysis_tables(runs), *further]
 
 
 def intervention_recipes(config: dict) -> dict[str, str | None]:

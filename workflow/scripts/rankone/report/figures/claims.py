@@ -117,7 +117,7 @@ def claim_row(axes: Axes, row: pd.Series, position: int) -> None:
 )
 def calibration(table: pd.DataFrame) -> Figure:
     """Share of false verdicts of every claim, one interval a scenario."""
-    from rankone.statistics.decision_rules import FALSE_POSITIVES
+    from rankone.claims.table import FALSE_POSITIVES
 
     table = table[table["strength"] == 0]
     names = list(table["claim"].unique())

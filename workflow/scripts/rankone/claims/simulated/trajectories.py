@@ -1,6 +1,5 @@
-"""Made-up trajectories whose truth is known, through the code of alignment."""
+"""Simulated trajectories whose truth is known, through the code of alignment."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +14,7 @@ from rankone.dynamics.alignment_tables import (
     null_table,
 )
 from rankone.dynamics.trajectory import Nulls
+from rankone.dynamics.trajectory_statistics import gram
 from rankone.linalg.svd import leading
 from rankone.seeding import random_generator
 
@@ -53,11 +53,11 @@ def names() -> list[str]:
 def updates(walk: WalkScenario, name: str, run: str, seed: int) -> torch.Tensor:
     """Updates [T, WIDTH, WIDTH] of one matrix at STEPS, the last of norm one."""
     generator = random_generator(seed, f"{run}:{name}")
-    gram = random_walk.expected_gram(STEPS, walk.rho, walk.drift)
-    made = random_walk.simulated_updates(WIDTH, WIDTH, gram, generator, walk.spike)
+    expected = random_walk.expected_gram(STEPS, walk.rho, walk.drift)
+    made = random_walk.simulated_updates(WIDTH, WIDTH, expected, generator, walk.spike)
     if walk.left:
         turning = random_walk.gaussian(
-            random_walk.as_correlation(gram), WIDTH, generator
+            random_walk.as_correlation(expected), WIDTH, generator
         )
         own = random_generator(seed, name) if walk.common else generator
         fixed = torch.randn(WIDTH, generator=own)
@@ -65,43 +65,53 @@ def updates(walk: WalkScenario, name: str, run: str, seed: int) -> torch.Tensor:
         left, right = sides
         triplet = left[None, :, None] * right[:, None, :]
         made = (1 - walk.left**2) ** 0.5 * made + walk.left * triplet
-    sizes = np.sqrt(np.diag(gram) / gram[-1, -1])
+    sizes = np.sqrt(np.diag(expected) / expected[-1, -1])
     return made * torch.as_tensor(sizes)[:, None, None].to(made)
+
+
+def sized(made: torch.Tensor) -> list[torch.Tensor]:
+    """Updates of the size that they have beside a base of Gaussian weights."""
+    return [SIZE * each for each in made]
 
 
 @cache
 def nulls() -> Nulls:
-    """They are the same for all made-up studies."""
+    """They are the same for all simulated studies."""
     return trajectory.make_nulls(STEPS, NULL_DRAWS, 0)
 
 
-def tables(walk: WalkScenario, seed: int) -> dict[str, pd.DataFrame]:
-    """The tables `alignment_contrast` and `trajectory` of an arm of two runs."""
-    directions, grams, rows = {}, {}, []
-    for run in (f"full-seed{number}" for number in range(RUNS)):
+def runs() -> list[str]:
+    """Names of the runs, all of one arm."""
+    return [f"full-seed{number}" for number in range(RUNS)]
+
+
+def contrast(walk: WalkScenario, seed: int) -> pd.DataFrame:
+    """The table `alignment_contrast` of an arm of two runs."""
+    directions, grams = {}, {}
+    for run in runs():
         made = {name: updates(walk, name, run, seed) for name in names()}
         directions[run] = {
             step: {n: leading(each[i], 1) for n, each in made.items()}
             for i, step in enumerate(STEPS)
         }
-        grams[run] = {}
-        for name, each in made.items():
-            found, inner = followed(each, name, seed)
-            grams[run][name] = pd.DataFrame(inner, index=STEPS, columns=STEPS)
-            key = {"arm": "full", "run": run, "layer": int(name.split(".")[2])}
-            rows += [key | row for row in found]
+        grams[run] = {
+            name: pd.DataFrame(gram(sized(each)), index=STEPS, columns=STEPS)
+            for name, each in made.items()
+        }
     pairs = alignment.pairs(directions)
     null = null_table(directions, grams, seed, NULL_DRAWS)
     none = pd.DataFrame(columns=SHUFFLED_COLUMNS)
-    return {
-        "alignment_contrast": contrast_table(pairs, null, none, seed, DRAWS),
-        "trajectory": trajectory.trajectory_table(pd.DataFrame(rows), seed, DRAWS),
-    }
+    return contrast_table(pairs, null, none, seed, DRAWS)
 
 
-def followed(
-    made: Sequence[torch.Tensor], name: str, seed: int
-) -> tuple[list[dict], np.ndarray]:
-    """trajectory.follow() of one matrix, on a base of Gaussian weights."""
-    base = torch.randn(WIDTH, WIDTH, generator=random_generator(seed, name))
-    return trajectory.follow(base, [SIZE * each for each in made], STEPS, nulls())
+def statistics(walk: WalkScenario, seed: int) -> pd.DataFrame:
+    """The table `trajectory` of an arm of two runs."""
+    rows = []
+    for run in runs():
+        for name in names():
+            made = sized(updates(walk, name, run, seed))
+            base = torch.randn(WIDTH, WIDTH, generator=random_generator(seed, name))
+            key = {"arm": "full", "run": run, "layer": int(name.split(".")[2])}
+            found, _ = trajectory.follow(base, made, STEPS, nulls())
+            rows += [key | row for row in found]
+    return trajectory.trajectory_table(pd.DataFrame(rows), seed, DRAWS)
