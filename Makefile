@@ -1,5 +1,5 @@
 # `make study` runs the main job, `make test` the tests; both set up .venv first.
-.PHONY: study test test-cluster lint bench calibrate clean
+.PHONY: study test test-fast test-cluster test-long lint bench calibrate clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -7,22 +7,36 @@ VENV := .venv/requirements.lock
 BIN := .venv/bin
 PEERS := .venv/peers/peers-requirements.txt
 MEASURED := results/benchmarks/decomposition.tsv
+# A worker a core, each with a file of tests at a time, in the order of collection.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 study: $(VENV)
 	$(BIN)/snakemake --profile profiles/local
 
 test: $(VENV)
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: $(VENV)
+	$(PYTEST) -m unit
 
 # On a real SLURM that is installed and started for it; Debian or Ubuntu, as root.
 test-cluster: $(VENV)
-	tests/cluster/slurm.sh start && $(BIN)/python -m pytest -m cluster tests/cluster; \
-	status=$$?; tests/cluster/slurm.sh stop; exit $$status
+	$(call on_slurm,cluster)
+
+# Minutes each, some on that SLURM, one with a network.
+test-long: $(VENV)
+	$(call on_slurm,long)
+
+define on_slurm
+tests/cluster/slurm.sh start && $(BIN)/python -m pytest -m $(1); \
+status=$$?; tests/cluster/slurm.sh stop; exit $$status
+endef
 
 lint: $(VENV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow/rules
+	PYTHONPATH=workflow/scripts $(BIN)/lint-imports
 	$(BIN)/snakemake --lint
 
 # The verdicts on simulated studies whose truth is known: of the claims that have none as

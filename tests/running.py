@@ -11,7 +11,7 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snake
 
 def command(folder: Path, *arguments: str) -> list[str]:
     config = ["--configfile", str(folder / "config.yaml"), "--replace-workflow-config"]
-    place = ["--directory", str(folder), "--cores", "2"]
+    place = ["--directory", str(folder), "--cores", "1"]
     profile = ["--profile", str(ROOT / "profiles" / "local")]
     return [*SNAKEMAKE, *config, *place, *profile, *arguments]
 

@@ -18,7 +18,6 @@ import tiny
 from conftest import ROOT
 from rankone.runtime import leases
 
-pytestmark = pytest.mark.cluster
 # What a user writes into the lines marked SITE.
 SITE = {"my_account": "tests", "cpu": "batch", "gpu": "accelerated"}
 STEPS = 100
@@ -198,7 +197,7 @@ def test_a_lease_of_another_host_is_held_until_its_job_has_ended(tmp_path, monke
         assert subprocess.check_output(state, text=True).strip() == "COMPLETED"
 
 
-@pytest.mark.skipif("RANKONE_SLOW" not in os.environ, reason="set RANKONE_SLOW=1")
+@pytest.mark.long
 def test_a_training_out_of_time_gets_sigterm_saves_and_goes_on(tmp_path):
     steps = 400
     save(tmp_path, steps)

@@ -1,5 +1,7 @@
 """Every figure comes from its table alone, with the same bytes each time."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,7 +58,9 @@ def paths(folder, name):
     return [folder / table for table in FIGURES[name].tables]
 
 
+@cache
 def drawing(folder, name):
+    """A figure, drawn once for all tests."""
     return draw(name, *map(read_table, paths(folder, name)))
 
 
@@ -255,13 +259,12 @@ def test_the_arms_of_a_study_have_a_panel_each(tmp_path):
     assert [axes.get_title("left") for axes in figure.axes] == list(ARMS)
 
 
-def test_arms_are_drawn_beside_the_variants_of_the_first_one(tmp_path):
-    folder = write_tables(tmp_path, arms=ARMS)
-    titles = [axes.get_title("left") for axes in drawing(folder, "pass_at_k").axes]
+def test_arms_are_drawn_beside_the_variants_of_the_first_one(study):
+    titles = [axes.get_title("left") for axes in drawing(study, "pass_at_k").axes]
     variants = ["full update", "rank 1", "without rank 1", "full, shrunk"]
     assert titles == [*variants, "arm prs", "arm shrunk", "arm noop"]
     for name in ("forgetting", "retention"):
-        assert all(title in texts(drawing(folder, name)) for title in titles)
+        assert all(title in texts(drawing(study, name)) for title in titles)
 
 
 def test_forgetting_without_a_curve_says_so(tables):

@@ -28,6 +28,8 @@ from tiny import save_model
 LAUNCH = {"processes": 2, "nodes": 1, "config": "ddp"}
 CONFIGS = {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "deepspeed_zero3": "DEEPSPEED"}
 LOG = "log"
+# Starts processes that train: not of the tier of its folder.
+in_processes = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,7 @@ def same(found: torch.Tensor, start: torch.Tensor | None) -> bool:
     return start is not None and torch.equal(found, start)
 
 
+@in_processes
 def test_two_processes_end_with_the_weights_of_one(shared, alone, base):
     folder, names, _ = shared
     start = load_file(weight_files(base)[0])
@@ -96,6 +99,7 @@ def test_two_processes_end_with_the_weights_of_one(shared, alone, base):
         assert [key for key in one if not same(one[key], start.get(key))]
 
 
+@in_processes
 def test_two_processes_measure_what_one_measures(shared, alone):
     folder, names, _ = shared
     for name in names:
@@ -108,6 +112,7 @@ def test_two_processes_measure_what_one_measures(shared, alone):
         assert len(one) == len(two) and one["problem"].equals(two["problem"])
 
 
+@in_processes
 def test_metrics_are_of_the_whole_batch_and_written_once(shared, alone):
     folder, names, _ = shared
     for name in names:
@@ -119,11 +124,13 @@ def test_metrics_are_of_the_whole_batch_and_written_once(shared, alone):
         pd.testing.assert_frame_equal(one[columns], two[columns], rtol=1e-4)
 
 
+@in_processes
 def test_all_stop_after_the_step_at_which_one_is_asked_to(shared):
     _, _, output = shared
     assert output.count("stopped by a signal at step 3 of 4") == LAUNCH["processes"]
 
 
+@in_processes
 def test_a_run_that_was_stopped_ends_with_the_same_bits(shared):
     folder, _, _ = shared
     whole, resumed = exported(folder / "plain"), exported(folder / "resumed")
@@ -158,6 +165,7 @@ def signal_after_steps(metrics: Path, steps: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+@in_processes
 def test_sigterm_stops_all_processes_with_one_sentence_and_a_saved_state(
     base, tmp_path
 ):

@@ -13,7 +13,6 @@ from packaging.utils import canonicalize_name
 import tiny
 from conftest import ROOT
 
-WISHED = "RANKONE_TEST_CONDA"
 PARTS = ROOT / "tests" / "conda"
 
 
@@ -37,12 +36,11 @@ def canonical(lines: list[str]) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pins}
 
 
-@pytest.mark.skipif(
-    WISHED not in os.environ,
-    reason=f"installs packages from a network: run it with {WISHED}=1",
-)
+@pytest.mark.long
 def test_a_rule_runs_in_its_conda_environment_a_stand_in_where_conda_is_not(tmp_path):
     """envs/prepare.yaml is made and used, its pins are what the job has.
+
+    Needs a network: it installs packages.
 
     With a real `conda` (24.7.1 or later) on PATH it is conda that makes it. Else the
     stand-in does, with rattler's solver and a local channel of this Python and its pip:

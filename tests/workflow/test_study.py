@@ -1,12 +1,7 @@
-"""The real workflow on a tiny model: from training to the report, and after a kill."""
+"""The real workflow on a tiny model, from training to the report: one study for all."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 import tiny
-from conftest import ROOT
-from running import SNAKEMAKE, command, output, planned, snakemake
+from running import output, snakemake
 
 STEPS = [4, 8]
 
@@ -29,69 +23,6 @@ def done(tmp_path_factory) -> Path:
     run = snakemake(folder)
     assert run.returncode == 0, output(run)[-5000:]
     return folder
-
-
-def test_the_embedded_study_is_planned_whole(tmp_path):
-    shutil.copy(ROOT / "config" / "config.yaml", tmp_path)
-    jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"fetch_package": 2, "train": 3, "decompose": 7, "evaluate": 8, "all": 1}
-    expected |= {"sample": 4, "analyze_samples": 1, "analyze_knowledge": 1}
-    expected |= {"trajectory": 3, "analyze_alignment": 1}
-    expected |= {"tails": 2, "anatomy": 1, "overlap": 1, "claims": 1}
-    assert {name: jobs[name] for name in expected} == expected
-
-
-def test_a_fresh_study_is_planned_from_training_to_report(tmp_path):
-    tiny.save_study(tmp_path)
-    jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    expected = {"train": 2, "decompose": 3, "evaluate": 4, "sample": 3, "report": 1}
-    expected |= {"trajectory": 2, "analyze_alignment": 1, "tails": 2, "claims": 1}
-    assert {name: jobs[name] for name in expected} == expected
-
-
-def test_a_study_without_further_parts_runs_none_of_their_rules(tmp_path):
-    tiny.save_study(tmp_path, analyze={"draws": 500, "parts": []})
-    jobs = planned(snakemake(tmp_path, "-n", "--quiet", "reason"))
-    parts = {"sample", "tails", "anatomy", "overlap", "trajectory", "analyze_alignment"}
-    assert not parts & jobs.keys() and jobs["claims"] == 1
-
-
-@pytest.mark.parametrize("profile", ["slurm", "profiles/slurm", "profiles/local"])
-def test_a_profile_is_found_by_its_name(profile):
-    run = subprocess.run(
-        [*SNAKEMAKE, "--profile", profile, "-n"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, output(run)
-
-
-def test_lint_and_format_are_clean():
-    tools = Path(sys.executable).parent
-    for check in (
-        [*SNAKEMAKE, "--lint"],
-        [tools / "snakefmt", "--check", "Snakefile", "workflow/rules"],
-        [tools / "ruff", "check"],
-        [tools / "ruff", "format", "--check"],
-    ):
-        run = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
-        assert run.returncode == 0, output(run)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"benchmark": {}}, "'benchmark' was unexpected"),
-        ({"variants": ["full", "rank_1"]}, "'rank_1' is unknown"),
-        ({"model": {"path": "nowhere"}}, "nowhere has no config.json"),
-    ],
-)
-def test_a_wrong_config_is_refused_before_any_job(tmp_path, change, sentence):
-    tiny.save_study(tmp_path, **change)
-    run = snakemake(tmp_path)
-    assert run.returncode != 0 and sentence in output(run)
-    assert not (tmp_path / "results").exists()
 
 
 def test_metrics_have_one_row_a_step(done):
@@ -212,29 +143,32 @@ def test_the_report_is_one_page_without_outside_parts(done):
         assert (done / f"results/figures/{figure}.pdf").stat().st_size > 1000
 
 
-def test_temporary_checkpoints_give_the_same_tables_and_leave_no_bytes(done, tmp_path):
-    study = tiny.study(done) | {"checkpoints": "temp"}
+def test_temporary_checkpoints_give_the_same_results_and_leave_no_bytes(done, tmp_path):
+    study = tiny.study(done) | {"checkpoints": "temp", "arms": {"full": {"seeds": [0]}}}
     study["analyze"] = study["analyze"] | {"parts": ["trajectories"]}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
-    shutil.copytree(done / "state", tmp_path / "state")
+    for made in ("state/full-seed0", "results/prepare"):
+        shutil.copytree(done / made, tmp_path / made)
     first = "results/decompose/full-seed0/step-8.factors.safetensors"
     assert snakemake(tmp_path, first).returncode == 0
     # Nothing else was asked for: the file is gone, and training would be lost with it.
     exported = tmp_path / "results/train/full-seed0/checkpoints/step-8.safetensors"
     assert not exported.exists()
-    runs = [path.name for path in (done / "results/train").iterdir()]
-    targets = ["results/claims.tsv", *(f"results/train/{r}/released" for r in runs)]
-    run = snakemake(tmp_path, *targets)
+    released = "results/train/full-seed0/released"
+    run = snakemake(tmp_path, released)
     assert run.returncode == 0, output(run)[-5000:]
     # Published from its state.
     assert "step 1 of 8" not in (tmp_path / "logs/train/full-seed0.log").read_text()
     assert not list(tmp_path.glob("results/train/*/checkpoints/*"))
     assert not list(tmp_path.glob("state/*/exports"))
-    tables = sorted(tmp_path.glob("results/tables/*.tsv"))
-    assert {"recovery.tsv", "trajectory.tsv"} <= {table.name for table in tables}
-    for table in tables:
-        assert (done / "results/tables" / table.name).read_bytes() == table.read_bytes()
-    assert "Nothing to be done" in output(snakemake(tmp_path, *targets))
+    found = (tmp_path / "results").rglob("*.parquet")
+    results = [path.relative_to(tmp_path) for path in found]
+    made = {path.parts[1] for path in results}
+    assert made >= {"train", "decompose", "evaluate", "trajectory"}
+    for path in results:
+        one, other = (pd.read_parquet(place / path) for place in (done, tmp_path))
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert "Nothing to be done" in output(snakemake(tmp_path, released))
 
 
 def test_a_second_run_does_nothing_and_says_so(done):
@@ -254,83 +188,16 @@ def test_snakemakes_own_report_works(done):
 
 
 def test_a_corrupt_checkpoint_is_refused_with_its_name(done, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(done, folder)
-    path = folder / "results/train/full-seed0/checkpoints/step-8.safetensors"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.study(done)))
+    for made in ("prepare", "train/full-seed0"):
+        shutil.copytree(done / "results" / made, tmp_path / "results" / made)
+    path = tmp_path / "results/train/full-seed0/checkpoints/step-8.safetensors"
     path.unlink()
     path.write_bytes(b"cut off")
-    run = snakemake(folder, "results/decompose/full-seed0/step-8.factors.safetensors")
+    run = snakemake(tmp_path, "results/decompose/full-seed0/step-8.factors.safetensors")
     assert run.returncode != 0
     assert "step-8.safetensors is not a readable safetensors file" in output(run)
 
 
 def test_trainer_state_is_cleared_once_published(done):
     assert not list((done / "state/full-seed0").glob("checkpoint-*"))
-
-
-def kill_during_training(folder: Path, after: int, number: int, kill=os.killpg) -> None:
-    """Start training; once `after` steps are saved kill all of it, or what `kill` does.
-
-    `kill` takes the id of Snakemake's process, which leads a group, and a signal.
-    """
-    target = "results/train/full-seed0/metrics.tsv"
-    run = subprocess.Popen(
-        command(folder, target),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    saved = folder / f"state/full-seed0/checkpoint-{after}/trainer_state.json"
-    deadline = time.monotonic() + 120
-    while not saved.exists() and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert saved.exists(), "training ended before it could be killed"
-    kill(run.pid, number)
-    run.wait()
-
-
-def test_a_killed_training_ends_with_the_same_weights(done, tmp_path):
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.study(done)))
-    kill_during_training(tmp_path, 1, signal.SIGKILL)
-    assert not (tmp_path / "results/train/full-seed0/metrics.tsv").exists()
-    run = snakemake(tmp_path, "results/train/full-seed0/metrics.tsv")
-    assert run.returncode == 0, output(run)[-3000:]
-    assert "going on from checkpoint-" in output(run)
-    for step in STEPS:
-        name = f"results/train/full-seed0/checkpoints/step-{step}.safetensors"
-        undisturbed, resumed = load_file(done / name), load_file(tmp_path / name)
-        assert all((undisturbed[key] == resumed[key]).all() for key in undisturbed)
-
-
-def test_a_terminated_training_saves_says_so_and_goes_on(done, tmp_path):
-    schedule = {"max_steps": 100, "export_steps": [100], "save_steps": 1}
-    study = tiny.study(done) | {"schedule": schedule}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
-    kill_during_training(tmp_path, 1, signal.SIGTERM)
-    log = (tmp_path / "logs/train/full-seed0.log").read_text()
-    assert "stopped by a signal at step" in log
-    assert not (tmp_path / "results/train/full-seed0/metrics.tsv").exists()
-    run = snakemake(tmp_path, "results/train/full-seed0/metrics.tsv")
-    assert run.returncode == 0, output(run)[-3000:]
-    assert "going on from checkpoint-" in output(run)
-    metrics = pd.read_csv(tmp_path / "results/train/full-seed0/metrics.tsv", sep="\t")
-    assert metrics["step"].tolist() == list(range(1, 101))
-
-
-def test_a_training_that_a_killed_snakemake_left_is_waited_for(done, tmp_path):
-    schedule = {"max_steps": 100, "export_steps": [100], "save_steps": 1}
-    study = tiny.study(done) | {"schedule": schedule}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(study))
-    kill_during_training(tmp_path, 1, signal.SIGKILL, os.kill)
-    left = json.loads((tmp_path / "state/full-seed0.lease").read_text())["pid"]
-    os.kill(left, signal.SIGSTOP)
-    metrics = "results/train/full-seed0/metrics.tsv"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    run = subprocess.Popen(command(tmp_path, metrics), **pipes)
-    said = f"The state of run full-seed0 is in use by process {left} on"
-    assert any(said in line for line in run.stdout)
-    os.kill(left, signal.SIGCONT)
-    text, _ = run.communicate(timeout=300)
-    assert run.returncode == 0 and "step 100 of 100" not in text, text[-3000:]
-    table = pd.read_csv(tmp_path / metrics, sep="\t")
-    assert table["step"].tolist() == list(range(1, 101))
