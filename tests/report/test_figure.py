@@ -48,6 +48,8 @@ print(figure_block(sys.argv[2], "")["caption"])
 
 DUMP = """
 import atexit, json
+from rankone.registry import load_plugin
+load_plugin("{plugin}")
 include: "{snakefile}"
 def dump():
     jobs = workflow.dag.needrun_jobs(exclude_finished=False)
@@ -94,14 +96,13 @@ def plan(tmp_path_factory):
     """Inputs and outputs of each rule of a study with every part and a plugin."""
     folder = tmp_path_factory.mktemp("plan")
     (folder / "dots.py").write_text(PLUGIN)
-    (folder / "dump.smk").write_text(
-        DUMP.format(snakefile=ROOT / "Snakefile", output=folder / "plan.json")
-    )
+    files = {"plugin": folder / "dots.py", "output": folder / "plan.json"}
+    dump = DUMP.format(snakefile=ROOT / "Snakefile", **files)
+    (folder / "dump.smk").write_text(dump)
     study = ["--directory", folder, "--configfile", tiny.save_study(folder)]
     python(
         *("-m", "snakemake", "--snakefile", folder / "dump.smk", *study),
         *("--replace-workflow-config", "-n", "--", "results/report.html"),
-        RANKONE_PLUGINS=str(folder / "dots.py"),
     )
     return json.loads((folder / "plan.json").read_text())
 
