@@ -126,7 +126,9 @@ def replaced(calibration: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     as another study's plugins, are kept, and come last.
     """
     kept = calibration[~calibration["claim"].isin(new["claim"])]
-    table = pd.concat([kept, new], ignore_index=True)
+    # Columns of an empty table have no type and would spoil that of the others.
+    parts = [table for table in (kept, new) if len(table)]
+    table = pd.concat(parts, ignore_index=True)
     order = {name: position for position, name in enumerate(CLAIMS)}
     positions = table["claim"].map(order).fillna(len(order))
     return table.iloc[positions.argsort(kind="stable")].reset_index(drop=True)
