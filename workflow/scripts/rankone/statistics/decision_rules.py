@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
+from rankone.statistics.equivalence import is_equivalent
 from rankone.statistics.intervals import Estimate, Z
 
 SUPPORTED = "supported"
@@ -86,8 +87,7 @@ class EquivalenceTest:
 
     def within(self, margin: float) -> bool:
         """Whether two one-sided tests at 5 % put the difference within the margin."""
-        low, high = self.equivalence.low, self.equivalence.high
-        return -margin < low and high < margin
+        return is_equivalent(self.equivalence, margin)
 
 
 def equal_with_controls(
