@@ -88,13 +88,12 @@ def test_nothing_is_cut_off_at_the_edge(study, name, tmp_path):
 
 @pytest.mark.parametrize("name", OF_STUDIES)
 def test_the_same_tables_give_the_same_bytes(folder, name, tmp_path):
+    # Other formats are drawn from the same strokes; what they add is the same for all.
+    formats = ("svg", "pdf", "png") if name == "training" else ("svg",)
     for attempt in ("a", "b"):
-        main(
-            name,
-            paths(folder, name),
-            [tmp_path / f"{attempt}.{end}" for end in ("svg", "pdf", "png")],
-        )
-    for end in ("svg", "pdf", "png"):
+        outputs = [tmp_path / f"{attempt}.{end}" for end in formats]
+        main(name, paths(folder, name), outputs)
+    for end in formats:
         first, second = ((tmp_path / f"{a}.{end}").read_bytes() for a in "ab")
         assert first == second
         assert len(first) > 1000

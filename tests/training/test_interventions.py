@@ -228,10 +228,14 @@ CRASHES = [
     (measurement, "save_factors", 4),
     (callbacks.Exporter, "on_step_end", 5),
 ]
+KILLS = [
+    *(("base", *crash) for crash in CRASHES),
+    ("last", *CRASHES[1]),
+    *(pytest.param("last", *c, marks=pytest.mark.long) for c in CRASHES if c[2] != 20),
+]
 
 
-@pytest.mark.parametrize("reference", ["base", "last"])
-@pytest.mark.parametrize(("target", "name", "call"), CRASHES)
+@pytest.mark.parametrize(("reference", "target", "name", "call"), KILLS)
 def test_a_run_killed_anywhere_ends_with_the_same_weights_and_tables(
     base, tmp_path, monkeypatch, undisturbed, reference, target, name, call
 ):
