@@ -17,7 +17,7 @@ from rankone.report.figures.registry import draw
 from rankone.statistics.decision_rules import CONTRADICTED, NULL_COMPATIBLE, SUPPORTED
 from rankone.tables_io import with_arms
 from rankone.training.measurement import gather_updates
-from rankone.variants.apply import change
+from rankone.variants.apply import MatrixUpdate, change
 from rankone.variants.grammar import parse
 from synthetic import update_rows
 
@@ -45,7 +45,9 @@ def toy(memorised: float, seed: int) -> pd.DataFrame:
                 update = update * (1 - np.exp(-step / 3))
                 if recipe and step:
                     factors = leading(update, 1)
-                    update = change(parse(recipe), factors, lambda u=update: u, 0, "w")
+                    update = change(
+                        parse(recipe), MatrixUpdate(factors, update.clone, 0, "w")
+                    )
                 common = 3 * (update[0, 0]).item()
                 gains = {
                     "held_out": common,

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from rankone.errors import UserError
 from rankone.training import callbacks, fit, interventions, measurement, run_state
 from rankone.training.interventions import Intervention, make, substitute
+from rankone.training.methods import grpo
 from rankone.variants.grammar import parse
 from rankone.weights.checkpoints import index, read, weight_files
 from rankone.weights.updates import locate
@@ -157,15 +158,15 @@ def settings(**changes) -> dict:
 def run(folder, base, **changes) -> dict[str, torch.Tensor]:
     """Train the tiny model in `folder`, or go on; the weights that it exports."""
     options = settings(**changes)
-    grpo = {"per_device_train_batch_size": 16, "num_generations": 8, "bf16": False}
-    grpo |= {"learning_rate": 1e-2, "max_completion_length": 2, "beta": 0.0}
+    chosen = {"per_device_train_batch_size": 16, "num_generations": 8, "bf16": False}
+    chosen |= {"learning_rate": 1e-2, "max_completion_length": 2, "beta": 0.0}
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
     fit.train(
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "train_probe", "held_out"), PROBLEMS),
-        grpo.arguments(grpo, options["schedule"], 0, folder),
+        grpo.arguments(chosen, options["schedule"], 0, folder),
         *("prs-seed0", options, base, {}),
     )
     return load_file(run_state.export_path(folder / "exports", 6))
