@@ -22,7 +22,7 @@ from rankone.report.figure import draw
 from rankone.statistics.decision_rules import CONTRADICTED, NULL_COMPATIBLE, SUPPORTED
 from rankone.tables_io import with_arms
 from rankone.training.measurement import gather_updates
-from rankone.variants.apply import change
+from rankone.variants.apply import MatrixUpdate, change
 from rankone.variants.grammar import parse
 from synthetic import update_rows
 
@@ -37,7 +37,8 @@ def update_of(recipe: str | None, step: int) -> torch.Tensor:
     update = update * (1 - np.exp(-step / 3))
     if not (recipe and step):
         return update
-    return change(parse(recipe), leading(update, 1), lambda: update, 0, "w")
+    whole = MatrixUpdate(leading(update, 1), lambda: update, 0, "w")
+    return change(parse(recipe), whole)
 
 
 def toy(memorised: float, seed: int) -> pd.DataFrame:

@@ -158,15 +158,15 @@ def settings(**changes) -> dict:
 def run(folder, base, **changes) -> dict[str, torch.Tensor]:
     """Train the tiny model in `folder`, or go on; the weights that it exports."""
     options = settings(**changes)
-    grpo = {"per_device_train_batch_size": 16, "num_generations": 8, "bf16": False}
-    grpo |= {"learning_rate": 1e-2, "max_completion_length": 2, "beta": 0.0}
+    chosen = {"per_device_train_batch_size": 16, "num_generations": 8, "bf16": False}
+    chosen |= {"learning_rate": 1e-2, "max_completion_length": 2, "beta": 0.0}
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
     fit.train(
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "train_probe", "held_out"), PROBLEMS),
-        *("prs-seed0", options | {"grpo": grpo}, folder, base, {}),
+        *("prs-seed0", options | {"grpo": chosen}, folder, base, {}),
     )
     return load_file(run_state.export_path(folder / "exports", 6))
 

@@ -11,7 +11,6 @@ from rankone.errors import UserError
 from rankone.linalg import random_matrices, svd
 from rankone.variants import apply, grammar
 from rankone.variants.in_place import covered, open_step_weights, substituted
-from rankone.variants.kind import MatrixUpdate
 from rankone.weights import updates
 from rankone.weights.checkpoints import own_weights
 from rankone.weights.factors import save_factors
@@ -26,7 +25,7 @@ FACTORS = svd.exact(UPDATE, 4)
 
 def change(name, seed=0, tensor="w", update=UPDATE, factors=FACTORS):
     recipe = grammar.parse(name)
-    return apply.change(recipe, MatrixUpdate(factors, update.clone, seed, tensor))
+    return apply.change(recipe, apply.MatrixUpdate(factors, update.clone, seed, tensor))
 
 
 def sigma(matrix):

@@ -16,9 +16,8 @@ from transformers import PreTrainedModel
 
 from rankone.errors import UserError
 from rankone.linalg.svd import Factors, leading, low_rank
-from rankone.variants.apply import balanced, change, change_factors
+from rankone.variants.apply import MatrixUpdate, balanced, change, change_factors
 from rankone.variants.grammar import Recipe, parse
-from rankone.variants.kind import MatrixUpdate
 from rankone.weights.checkpoints import WeightMap, read, whole
 from rankone.weights.updates import locate
 
@@ -155,10 +154,11 @@ class AdapterUpdates:
         again; new rows get the mean norm of the old ones.
         """
         first, second = self.trained(name)
+        update = MatrixUpdate(factors, self.unknown, seed, name)
         if recipe.kind.share:
-            second.mul_(recipe.scale * recipe.kind.share(factors))
+            second.mul_(recipe.scale * recipe.kind.share(update))
             return
-        left, right = self.new_factors(recipe, factors, seed, name)
+        left, right = new_factors(recipe, update, min(self.shape(name)))
         rank, norms = len(right), torch.linalg.vector_norm(right, dim=1)
         factor = torch.linalg.vector_norm(first, dim=1).mean() / norms
         factor = torch.where(norms > 0, factor, torch.ones_like(factor))
@@ -172,21 +172,23 @@ class AdapterUpdates:
         """Make the update zero; A stays, so that it can be used again."""
         self.trained(name)[1].zero_()
 
-    def new_factors(
-        self, recipe: Recipe, factors: Factors, seed: str, name: str
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Factors of the change, of at most the adapter's rank."""
-        update = MatrixUpdate(factors, self.unknown, seed, name)
-        if part := recipe.kind.from_all_triplets:
-            number = recipe.number(min(self.shape(name)))
-            return balanced(recipe, update, part(update, number))
-        return change_factors(recipe, update)
-
     def unknown(self) -> torch.Tensor:
         """A LoRA update has no more triplets than its rank."""
         raise UserError(
             "intervention.recipe needs more directions than lora.r has; name fewer."
         )
+
+
+def new_factors(
+    recipe: Recipe, update: MatrixUpdate, short: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors [out, k] and [k, in] of the change of a LoRA update of all its triplets.
+
+    `short` is the matrix's short side.
+    """
+    if part := recipe.kind.from_all_triplets:
+        return balanced(recipe, update, part(update, recipe.number(short)))
+    return change_factors(recipe, update)
 
 
 def updates_of(

@@ -4,17 +4,35 @@ Applied to one matrix a recipe gives the change that replaces the update; nothin
 written to disk.
 """
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 
 from rankone.linalg.svd import RESOLUTION, Factors, leading
+from rankone.seeding import random_generator
 from rankone.variants.grammar import Recipe
-from rankone.variants.kind import MatrixUpdate
 
-if TYPE_CHECKING:
-    from rankone.variants.kind import Triplets
+Triplets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # left, sigma, right
+
+
+@dataclass(frozen=True)
+class MatrixUpdate:
+    """The update of one weight matrix [out, in], as a kind sees it.
+
+    `factors` are leading triplets of it, at least as many as the variant's name says;
+    `whole` computes the update itself, float32. `seed` and the tensor's name decide
+    random kinds.
+    """
+
+    factors: Factors
+    whole: Callable[[], torch.Tensor]
+    seed: int | str
+    tensor: str
+
+    def generator(self) -> torch.Generator:
+        """Random numbers of this matrix, the same at every call."""
+        return random_generator(self.seed, self.tensor)
 
 
 def prepared(recipe: Recipe, update: MatrixUpdate) -> tuple[MatrixUpdate, int]:
@@ -41,7 +59,7 @@ def rescaled(sigma: torch.Tensor, factors: Factors) -> torch.Tensor:
 
 
 def balanced(
-    recipe: Recipe, update: MatrixUpdate, triplets: "Triplets"
+    recipe: Recipe, update: MatrixUpdate, triplets: Triplets
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Triplets as factors [out, k] and [k, in], with the recipe's scales.
 
@@ -73,5 +91,5 @@ def change(recipe: Recipe, update: MatrixUpdate) -> torch.Tensor:
         left, right = change_factors(recipe, update)
         return left @ right
     if kind.share:
-        return recipe.scale * (update.whole() * kind.share(update.factors))
+        return recipe.scale * (update.whole() * kind.share(update))
     return recipe.scale * kind.dense(*prepared(recipe, update))

@@ -87,7 +87,7 @@ def pattern(kinds: tuple[VariantKind, ...]) -> re.Pattern:
         r"(?:(?P<scale>\d+(?:\.\d+)?)x_)?"
         rf"(?:(?P<whole>{longest_first(alone)})"
         rf"|(?P<kind>{longest_first(numbered)})"
-        r"(?:(?P<percent>\d+(?:\.\d+)?)pct|(?P<rank>\d+)))"
+        r"(?:(?P<percent>\d+(?:\.\d+)?)pct|(?P<number>\d+)))"
         r"(?P<rescaled>_rescaled)?"
         r"(?P<where>(?:_in_[a-z0-9_+-]+)?)"
     )
@@ -104,7 +104,7 @@ def parse(name: str) -> Recipe:
     recipe = Recipe(
         name,
         kinds[match["whole"] or match["kind"]],
-        int(match["rank"]) if match["rank"] else None,
+        int(match["number"]) if match["number"] else None,
         float(match["percent"]) if match["percent"] else None,
         bool(match["rescaled"]),
         float(match["scale"] or 1),

@@ -10,9 +10,8 @@ from transformers import PreTrainedModel
 
 from rankone.errors import UserError
 from rankone.names import BASE
-from rankone.variants.apply import change
+from rankone.variants.apply import MatrixUpdate, change
 from rankone.variants.grammar import Recipe, parse
-from rankone.variants.kind import MatrixUpdate
 from rankone.weights.checkpoints import (
     WeightMap,
     check_match,

@@ -3,24 +3,16 @@
 A kind makes the change of one weight matrix in one of three ways: as a product of known
 low rank, as the update times a number, or as any other matrix. All that is said of a
 kind anywhere is said in its declaration: the grammar, figures, adapters, interventions
-and config/README.md read it. torch is imported inside the functions.
+and config/README.md read it, so torch is imported inside its functions alone.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from rankone.errors import UserError
 from rankone.registry import Registry
-
-if TYPE_CHECKING:
-    import torch
-
-    from rankone.linalg.svd import Factors
-
-    Triplets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 NAME = re.compile(r"[a-z]+(_[a-z]+)*")
 
@@ -37,36 +29,16 @@ class Parameter(Enum):
     INDEX = ("I",)
 
 
-@dataclass(frozen=True)
-class MatrixUpdate:
-    """The update of one weight matrix [out, in], as a kind sees it.
-
-    `factors` are leading triplets of it, at least as many as the variant's name says;
-    `whole` computes the update itself, float32. `seed` and the tensor's name decide
-    random kinds.
-    """
-
-    factors: "Factors"
-    whole: "Callable[[], torch.Tensor]"
-    seed: int | str
-    tensor: str
-
-    def generator(self) -> "torch.Generator":
-        """Random numbers of this matrix, the same at every call."""
-        from rankone.seeding import random_generator
-
-        return random_generator(self.seed, self.tensor)
-
-
 @dataclass(frozen=True, kw_only=True)
 class VariantKind:
     """A kind of variant: its name, what it makes of an update, where it can be used.
 
     `label` is its name in figures, `description` what replaces the update D = U S V',
     `examples` are names of variants for messages and docs. Exactly one of these is
-    given; `number` is the K, I, or the K that P per cent are (0 without a parameter):
+    given; `update` is an apply.MatrixUpdate, `number` the K, the I, or the K that P per
+    cent are (0 without a parameter):
     - `low_rank(update, number)`: left [out, k], sigma [k], right [k, in] of the change;
-    - `share(factors)`: the change is the update times this;
+    - `share(update)`: the change is the update times this;
     - `dense(update, number)`: the change [out, in].
     """
 
@@ -80,16 +52,16 @@ class VariantKind:
     control: bool = False
     # The update itself: as an intervention it changes nothing.
     noop: bool = False
-    low_rank: "Callable[[MatrixUpdate, int], Triplets] | None" = None
-    share: "Callable[[Factors], float] | None" = None
-    dense: "Callable[[MatrixUpdate, int], torch.Tensor] | None" = None
+    low_rank: Callable[..., tuple] | None = None
+    share: Callable[..., float] | None = None
+    dense: Callable | None = None
     # Of a low-rank kind: whether a name may have `_rescaled`.
     rescalable: bool = False
     # Of a low-rank kind: the rank of its change, where it is not the K of the name.
     fixed_rank: int | None = None
     # Of a dense kind: the same as `low_rank` for an update all of whose triplets are in
     # `factors`. Without it the factors of a LoRA run cannot hold the kind.
-    from_all_triplets: "Callable[[MatrixUpdate, int], Triplets] | None" = None
+    from_all_triplets: Callable[..., tuple] | None = None
     # Whether its change spans the K leading directions, on which an optimizer's first
     # moment can be projected (`optimizer_state: project`).
     projects_moment: bool = False

@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from rankone.variants.kind import KINDS, MatrixUpdate, VariantKind
+from rankone.variants.kind import KINDS, VariantKind
 
 if TYPE_CHECKING:
     import torch
 
+    from rankone.variants.apply import MatrixUpdate
 
-def turned(update: MatrixUpdate, number: int) -> "torch.Tensor":
+
+def turned(update: "MatrixUpdate", number: int) -> "torch.Tensor":
     """All singular values with Haar-random vectors on both sides [out, in]."""
     from rankone.linalg.random_matrices import bulk_matched
 

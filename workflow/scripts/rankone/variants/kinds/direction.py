@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from rankone.variants.kind import KINDS, MatrixUpdate, Parameter, VariantKind
+from rankone.variants.kind import KINDS, Parameter, VariantKind
 
 if TYPE_CHECKING:
-    from rankone.variants.kind import Triplets
+    from rankone.variants.apply import MatrixUpdate, Triplets
 
 
-def one_triplet(update: MatrixUpdate, number: int) -> "Triplets":
+def one_triplet(update: "MatrixUpdate", number: int) -> "Triplets":
     """The triplet of index `number`, from 1; none where the matrix has none.
 
     It gets the norm of the update, as in AlphaRL's curve of single subspaces.

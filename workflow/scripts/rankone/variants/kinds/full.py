@@ -6,10 +6,10 @@ from rankone.names import FULL
 from rankone.variants.kind import KINDS, VariantKind
 
 if TYPE_CHECKING:
-    from rankone.linalg.svd import Factors
+    from rankone.variants.apply import MatrixUpdate
 
 
-def share(factors: "Factors") -> float:
+def share(update: "MatrixUpdate") -> float:
     """All of the update."""
     return 1.0
 

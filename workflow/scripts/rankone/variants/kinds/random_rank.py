@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from rankone.variants.kind import KINDS, MatrixUpdate, Parameter, VariantKind
+from rankone.variants.kind import KINDS, Parameter, VariantKind
 
 if TYPE_CHECKING:
-    from rankone.variants.kind import Triplets
+    from rankone.variants.apply import MatrixUpdate, Triplets
 
 
-def random_triplets(update: MatrixUpdate, number: int) -> "Triplets":
+def random_triplets(update: "MatrixUpdate", number: int) -> "Triplets":
     """The first `number` singular values with Haar-random vectors on both sides."""
     from rankone.linalg.random_matrices import haar
 

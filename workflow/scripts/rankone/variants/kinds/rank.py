@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from rankone.variants.kind import KINDS, MatrixUpdate, Parameter, VariantKind
+from rankone.variants.kind import KINDS, Parameter, VariantKind
 
 if TYPE_CHECKING:
-    from rankone.variants.kind import Triplets
+    from rankone.variants.apply import MatrixUpdate, Triplets
 
 
-def leading_triplets(update: MatrixUpdate, number: int) -> "Triplets":
+def leading_triplets(update: "MatrixUpdate", number: int) -> "Triplets":
     """The first `number` triplets."""
     factors = update.factors
     return factors.left[:, :number], factors.sigma[:number], factors.right[:number]

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 from rankone.variants.kind import KINDS, VariantKind
 
 if TYPE_CHECKING:
-    from rankone.linalg.svd import Factors
+    from rankone.variants.apply import MatrixUpdate
 
 
-def share(factors: "Factors") -> float:
+def share(update: "MatrixUpdate") -> float:
     """sigma_1 / ||update||_F; 1 for an update of zeros."""
+    factors = update.factors
     return factors.sigma[0].item() / factors.norm if factors.norm > 0 else 1.0
 
 

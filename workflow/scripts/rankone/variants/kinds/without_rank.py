@@ -2,20 +2,20 @@
 
 from typing import TYPE_CHECKING
 
-from rankone.variants.kind import KINDS, MatrixUpdate, Parameter, VariantKind
+from rankone.variants.kind import KINDS, Parameter, VariantKind
 
 if TYPE_CHECKING:
     import torch
 
-    from rankone.variants.kind import Triplets
+    from rankone.variants.apply import MatrixUpdate, Triplets
 
 
-def rest(update: MatrixUpdate, number: int) -> "torch.Tensor":
+def rest(update: "MatrixUpdate", number: int) -> "torch.Tensor":
     """The update less its first `number` triplets [out, in]."""
     return update.whole() - update.factors.part(number)
 
 
-def later_triplets(update: MatrixUpdate, number: int) -> "Triplets":
+def later_triplets(update: "MatrixUpdate", number: int) -> "Triplets":
     """All triplets after the first `number`."""
     factors = update.factors
     return factors.left[:, number:], factors.sigma[number:], factors.right[number:]
