@@ -62,7 +62,9 @@ if __name__ == "__main__":
     names += ["trajectory", "perplexity", "forgetting", *paths]
     arm = {"arm": "full", "seed": 0, "draws": 500}
     read = names, item.split(","), "calibration.tsv"
-    claims.main(paths, *read, **arm, output="claims.tsv")
+    with open("provenance.json", "w") as file:
+        file.write('{"runs": {}}')
+    claims.main(paths, *read, "provenance.json", **arm, output="claims.tsv")
 """
 
 

@@ -80,6 +80,20 @@ def test_a_claim_is_about_the_first_arm_unless_it_is_about_all():
     assert (row["claim"], row["subject"]) == ("implicit_overfitting", "prs")
 
 
+def test_rows_say_of_the_runs_behind_them_that_other_code_made_them():
+    tables = {
+        "tails": pd.DataFrame([TAILS]),
+        "overfitting": pd.DataFrame([OVERFITTING]),
+    }
+    code = {"full-seed0": "made by other code", "prs-seed0": "mixed code"}
+    found = claims_table(StudyTables(tables, code=code), "full", calibrated())
+    assert dict(found[["claim", "code"]].to_numpy()) == {
+        "updates_heavy_tailed": "made by other code",
+        "implicit_overfitting": "made by other code, mixed code",
+    }
+    assert set(table()["code"]) == {""}
+
+
 def test_a_claim_that_was_not_measured_is_left_out():
     assert claims_table(StudyTables(), "full", calibrated()).empty
 

@@ -228,6 +228,13 @@ def test_the_page_begins_with_the_claims(page):
     assert "n = 1,200" in page
 
 
+def test_a_claim_says_when_other_code_made_its_runs():
+    found = sentences.claims_rows(claims_rows().assign(code="made by other code"))
+    assert found["verdict"].str.endswith("; runs made by other code").all()
+    plain = sentences.claims_rows(claims_rows().assign(code=""))
+    assert not plain["verdict"].str.contains("code").any()
+
+
 def test_only_an_undetermined_claim_tells_its_power():
     rows = sentences.claims_rows(claims_rows()).set_index("verdict")
     assert [text for text in rows.index if "power" in text] == [

@@ -20,6 +20,7 @@ rule claims:
         **{name: f"results/tables/{name}.tsv" for name in ALL_TABLES},
         evaluations=rules.analyze.input.evaluations,
         calibration=CALIBRATION,
+        provenance="results/provenance.json",
     output:
         "results/claims.tsv",
     log:

@@ -1,5 +1,6 @@
 """The table of claims: what this study says of each, against its null."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ def main(
     known: Sequence[str],
     evaluations: Sequence[str | Path],
     calibration: str | Path,
+    provenance: str | Path,
     arm: str,
     seed: int,
     draws: int,
@@ -34,8 +36,15 @@ def main(
     study = StudyTables(
         {name: read_table(tables[name]) for name in needed},
         last_scores(read_items(evaluations), arm, seed, draws),
+        other_code(json.loads(Path(provenance).read_text())),
     )
     write_table(claims_table(study, arm, read_table(calibration)), output)
+
+
+def other_code(provenance: Mapping) -> dict[str, str]:
+    """How the runs were made that the code that is there now did not make."""
+    runs = provenance["runs"].items()
+    return {name: run["status"] for name, run in runs if run["status"]}
 
 
 if __name__ == "__main__":
@@ -45,6 +54,7 @@ if __name__ == "__main__":
             known=snakemake.params.known,
             evaluations=snakemake.input.evaluations,
             calibration=snakemake.input.calibration,
+            provenance=snakemake.input.provenance,
             arm=snakemake.params.arm,
             seed=snakemake.params.seed,
             draws=snakemake.params.draws,

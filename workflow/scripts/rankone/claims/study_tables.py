@@ -48,16 +48,19 @@ class Scores:
 class StudyTables:
     """The tables of a study by name, and scores by domain and benchmark.
 
-    `last_scores` are those of all runs of the first arm at its last step.
+    `last_scores` are those of all runs of the first arm at its last step. `code` says
+    of runs that were not made by the code that is there now how they were made.
     """
 
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     last_scores: Mapping[Cell, Scores] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def of_arm(self, arm: str) -> "StudyTables":
         """The same with the rows of one arm alone."""
         rows = {name: t[t["arm"] == arm] for name, t in self.tables.items()}
-        return replace(self, tables=rows)
+        code = {run: how for run, how in self.code.items() if arm_of(run) == arm}
+        return replace(self, tables=rows, code=code)
 
 
 def last_scores(

@@ -14,6 +14,7 @@ COLUMNS = [
     *("value", "null_value", "effect", "low", "high", "n", "unit"),
     *("margin", "power", "verdict", "rule"),
     *("false_positives", "false_positives_low", "false_positives_high", "rules"),
+    "code",
 ]
 # A claim is reported if false verdicts on it are no more frequent, with their interval.
 FALSE_POSITIVES = 0.05
@@ -27,15 +28,18 @@ def claims_table(
     `arm` is the first one, which claims are about. `calibration` has rows of
     calibration.rates(). A claim that is not in it under its present identity, or whose
     rate of false verdicts is above FALSE_POSITIVES with its interval, is left out.
+    `code` is empty where the code that is there now made the runs.
     """
     rules, first = identities(), study.of_arm(arm)
     calibrated = worst_rates(calibration, rules)
     calibrated = calibrated[calibrated["low"] <= FALSE_POSITIVES]
     rows = [
-        row(claim, evidence, calibrated.loc[name]) | {"rules": rules[name]}
+        row(claim, evidence, calibrated.loc[name])
+        | {"rules": rules[name], "code": ", ".join(sorted(set(tested.code.values())))}
         for name, claim in CLAIMS.items()
         if name in calibrated.index
-        for evidence in claim.evidence(study if claim.all_arms else first)
+        for tested in [study if claim.all_arms else first]
+        for evidence in claim.evidence(tested)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -292,7 +292,8 @@ def claims_rows(claims: pd.DataFrame) -> pd.DataFrame:
                 f"({row['null']}): {number(row['null_value'])}",
                 "effect": f"{number(row['effect'], '+')} [{number(row['low'])},{NBSP}"
                 f"{number(row['high'])}] {row['unit']}, n = {row['n']:,}",
-                "verdict": f"{row['verdict']}: {row['rule']}{power_note(row)}",
+                "verdict": f"{row['verdict']}: {row['rule']}{power_note(row)}"
+                f"{code_note(row)}",
             }
         )
     return pd.DataFrame(rows, columns=["claim", "measured", "effect", "verdict"])
@@ -308,6 +309,12 @@ def power_note(row: pd.Series) -> str:
     if row["verdict"] != UNDETERMINED:
         return ""
     return f"; power {_rounded(row['power'])} % at an effect of {row['margin']:g}"
+
+
+def code_note(row: pd.Series) -> str:
+    """How runs were made that the present code did not make; empty if it made all."""
+    code = row.get("code")
+    return f"; runs {code}" if isinstance(code, str) and code else ""
 
 
 def imported_sentence(runs: Runs) -> str:

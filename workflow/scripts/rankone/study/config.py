@@ -9,6 +9,7 @@ from rankone.data.settings import Problems
 from rankone.data.source import read_problems
 from rankone.evaluation.settings import Benchmark, Evaluate
 from rankone.inference.settings import Sample
+from rankone.names import FULL
 from rankone.registry import name_plugins
 from rankone.settings import (
     Contains,
@@ -114,7 +115,7 @@ class Config(Section):
         "batches",
     )
     decompose: Decompose = Field(Decompose(), description="SVD of the updates")
-    variants: Annotated[Distinct[str], Contains("full")] = Field(
+    variants: Annotated[Distinct[str], Contains(FULL)] = Field(
         description="recipes evaluated at the last exported step (see below); must "
         "contain `full`"
     )
