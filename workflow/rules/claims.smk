@@ -1,8 +1,9 @@
 """The claims against their nulls, and the calibration of the verdicts.
 
 In:  tables, item scores, workflow/resources/calibration.tsv.
-Out: results/claims.tsv; results/calibration/{claim}.tsv (`make calibrate`, no part of a
-     study; `missing` stands for all claims that are not calibrated as they are)
+Out: results/claims.tsv; results/calibration/{claim}.tsv (`make calibrate`; of a study
+     with plugins alone, whose claims may not be calibrated yet: `missing` stands for
+     all that are not)
 """
 
 CALIBRATION = workflow.source_path("../resources/calibration.tsv")
@@ -19,7 +20,9 @@ rule claims:
     input:
         **{name: f"results/tables/{name}.tsv" for name in ALL_TABLES},
         evaluations=rules.analyze.input.evaluations,
-        calibration=CALIBRATION,
+        calibration=(
+            "results/calibration/missing.tsv" if config["plugins"] else CALIBRATION
+        ),
         provenance="results/provenance.json",
     output:
         "results/claims.tsv",
