@@ -1,4 +1,4 @@
-"""Interventions: a part of every update put for the update, again and again.
+"""Interventions: every update replaced by a part of it, again and again.
 
 Periodic Rank-1 Substitution is the intervention of arXiv 2605.06523. The paper does not
 publish its period, its scale or what becomes of the optimizer's state; all of them are
