@@ -72,7 +72,7 @@ def synthesize(gigabytes: str, folder: str) -> None:
 
 def main(work: str, *arguments: str) -> None:
     """Set up as the workflow's jobs are, then do one of the above."""
-    sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+    sys.path.append(str(ROOT / "workflow" / "scripts"))
     from methods import limit_threads
 
     limit_threads()

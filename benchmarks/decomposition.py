@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.append(str(ROOT / "workflow" / "scripts"))
 NAMES = ("engine", "values", "decompose", "memory")
 COLUMNS = (
     *("section", "case", "model", "rows", "columns", "spectrum", "method"),

@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.append(str(ROOT / "workflow" / "scripts"))
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 UPDATE, TYPICAL, LARGEST = "update", "spike 1.5", "4096 x 11008, "
 INSIDE = ("files in the page cache", "files on disk")

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.append(str(ROOT / "workflow" / "scripts"))
 
 from rankone.study import estimates  # noqa: E402
 from rankone.study.config import complete  # noqa: E402

@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.append(str(ROOT / "workflow" / "scripts"))
 PREPARED = ROOT / "results" / "prepare"
 STEPS = 7
 THREADS = 2
