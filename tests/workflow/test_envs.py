@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from importlib.metadata import requires
+from importlib.metadata import packages_distributions, requires
 
 import pytest
 import yaml
@@ -154,3 +154,9 @@ def test_every_script_belongs_to_a_rule():
     # A user calls these by hand: for a config, and for lm-eval's own command line.
     used = {script for _, script in rule_scripts()} | {"pin", "write_tasks"}
     assert used == {file.stem for file in SCRIPTS.glob("*.py")}
+
+
+def test_no_script_hides_an_installed_package():
+    """Training processes have the scripts' folder before the installed packages."""
+    names = {file.stem for file in SCRIPTS.glob("*.py")}
+    assert "train" in names and not names & packages_distributions().keys()
