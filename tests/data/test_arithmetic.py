@@ -2,7 +2,7 @@
 
 import pytest
 
-from rankone.data.source import problem_sets
+from rankone.data.source import problem_sets, read_problems
 from rankone.data.sources import arithmetic
 from rankone.data.sources.arithmetic import Family
 from rankone.errors import UserError
@@ -24,7 +24,7 @@ def settings(**changes):
 
 
 def test_splits_have_their_sizes_and_do_not_overlap():
-    splits = problem_sets(settings(), {})
+    splits = problem_sets(read_problems(settings()), {})
     ids = {name: {row["id"] for row in rows} for name, rows in splits.items()}
     assert {name: len(found) for name, found in ids.items()} == settings()["sizes"]
     assert not ids["train"] & ids["held_out"]
@@ -70,4 +70,4 @@ def test_a_family_in_both_mixtures_is_refused():
 
 def test_a_family_that_is_twice_in_a_mixture_is_refused():
     with pytest.raises(UserError, match="a mixture has addition 2x1 twice"):
-        arithmetic.check(settings(mixture=[ADD, SUBTRACT, ADD]))
+        arithmetic.check(read_problems(settings(mixture=[ADD, SUBTRACT, ADD])))

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import tiny
-from rankone.data.source import problem_sets
+from rankone.data.source import problem_sets, read_problems
 from rankone.data.sources import dataset
 from rankone.errors import UserError
 from rankone.files import read_jsonl
@@ -122,7 +122,7 @@ def make(folder, **changes) -> dict:
     for columns in settings["datasets"].values():
         columns |= {"name": None, "split": "train"}
     paths = {name: place["path"] for name, place in settings["datasets"].items()}
-    return problem_sets(settings | changes, paths)
+    return problem_sets(read_problems(settings | changes), paths)
 
 
 def test_splits_from_datasets_ask_no_question_twice(tmp_path):

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from rankone.data.source import problem_sets
+from rankone.data.source import problem_sets, read_problems
 from rankone.files import write_jsonl
 from rankone.runtime.job import job
 
@@ -18,7 +18,7 @@ def main(settings: dict, inputs: dict[str, str], outputs: dict[str, str]) -> Non
 
     `inputs` are the files or folders that their source asks for, by its names.
     """
-    splits = problem_sets(settings, inputs)
+    splits = problem_sets(read_problems(settings), inputs)
     for name, path in outputs.items():
         write_jsonl(path, splits[name])
         logger.info("%s: %d problems", name, len(splits[name]))

@@ -140,9 +140,9 @@ def make_splits(settings: dict) -> dict[str, list[dict]]:
     return splits | draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
 
 
-def check(settings: dict) -> None:
+def check(settings: ArithmeticProblems) -> None:
     """Raise UserError for families that have too few problems, or are in both."""
-    make_splits(settings)
+    make_splits(settings.model_dump())
 
 
 SOURCES.add(

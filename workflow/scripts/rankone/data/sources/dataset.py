@@ -117,13 +117,13 @@ def verifiable(problems: Iterator[dict]) -> Iterator[dict]:
                 yield row
 
 
-def check(settings: dict) -> None:
+def check(settings: DatasetProblems) -> None:
     """Raise UserError for a prompt without its question, or a path that is nowhere."""
-    if QUESTION not in settings["template"]:
+    if QUESTION not in settings.template:
         raise UserError(f"problems.template lacks {QUESTION}, where a question goes.")
-    for name, dataset in settings["datasets"].items():
-        if "path" in dataset and not Path(dataset["path"]).exists():
-            raise UserError(f"problems.datasets.{name}: there is no {dataset['path']}.")
+    for name, dataset in settings.datasets:
+        if dataset.path and not Path(dataset.path).exists():
+            raise UserError(f"problems.datasets.{name}: there is no {dataset.path}.")
 
 
 SOURCES.add(
@@ -132,9 +132,9 @@ SOURCES.add(
         description="Rows of datasets with an answer in LaTeX.",
         settings=DatasetProblems,
         check=check,
-        inputs=lambda settings: settings["datasets"],
+        inputs=lambda settings: vars(settings.datasets),
         make_splits=make_splits,
-        stop=lambda settings: settings["stop"],
+        stop=lambda settings: settings.stop,
         prompt_tokens=200,
         order=2,
     )
