@@ -123,7 +123,7 @@ def method_settings(config: Config, arm: str) -> dict:
 def study_methods(config: Config) -> list[tuple[TrainingMethod, dict]]:
     """The methods of a study's arms, each once, with their settings."""
     names = dict.fromkeys(arm.method for arm in config.arms.values())
-    return [(METHODS[name], section(config, METHODS[name])) for name in names]
+    return [(m, section(config, m)) for m in map(METHODS.__getitem__, names)]
 
 
 def pass_mb(tokens: int, weights: int, checkpointing: bool) -> float:
