@@ -104,7 +104,7 @@ def problem_sets(problems: Problems, inputs: dict[str, str]) -> dict[str, list[d
     `inputs` are the paths of the source's inputs by their names.
     """
     source, sizes = source_of(problems), vars(problems.sizes)
-    splits = source.make_splits(problems.model_dump(by_alias=True), inputs)
+    splits = source.make_splits(problems, inputs)
     for split in MADE:
         check_split(source.name, split, splits[split], sizes[split])
     return splits | {"train_probe": splits["train"][: sizes["train_probe"]]}
