@@ -44,8 +44,8 @@ rule all:
 
 onstart:
     refuse(own_folder)
-    refuse(check_pinned, config)
-    refuse(check_room, config)
+    refuse(check_pinned, STUDY)
+    refuse(check_room, STUDY)
     print_plan()
 
 

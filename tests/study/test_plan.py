@@ -1,15 +1,13 @@
 """The work of jobs, their share of a machine, and what a start says."""
 
 import pytest
-import yaml
 
-from conftest import ROOT
 from rankone.errors import UserError
 from rankone.study import estimates, plan
-from rankone.study.config import complete
 from rankone.study.runs import expand
+from shipped import config
 
-CONFIG = complete(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
+CONFIG = config()
 RUNS = expand(CONFIG)
 COSTS = estimates.costs(CONFIG)
 
@@ -64,8 +62,8 @@ def test_the_plan_says_what_is_trained_and_what_it_costs():
 
 def test_imported_runs_are_counted_with_their_checkpoints():
     arms = {"given": {"import": {"steps": {1: "x/y@main", 2: "x/z@main"}}}}
-    config = CONFIG | {"arms": arms}
-    text = plan.runs_text(config, expand(config))
+    study = config(arms=arms)
+    text = plan.runs_text(study, expand(study))
     assert text == "1 imported runs with 2 checkpoints"
 
 

@@ -4,19 +4,33 @@ import pytest
 
 from rankone.study import selection
 from rankone.study.runs import Run
+from rankone.training.settings import Intervention
+from shipped import config
 
 PLAIN = Run(arm="full", seed=0, steps=[4, 8])
-PRS = Run(arm="prs", seed=0, steps=[4, 8], intervention={"reference": "base"})
-LAST = Run(arm="last", seed=0, steps=[4, 8], intervention={"reference": "last"})
+PRS, LAST = (
+    Run(
+        arm=arm,
+        seed=0,
+        steps=[4, 8],
+        intervention=Intervention(period=2, recipe="rank1", reference=reference),
+    )
+    for arm, reference in (("prs", "base"), ("last", "last"))
+)
 GIVEN = Run(arm="given", seed=0, steps=[3, 9], sources={3: "x", 9: "y"})
 RUNS = {"full-seed0": PLAIN, "prs-seed0": PRS, "last-seed0": LAST, "given-seed0": GIVEN}
-CONFIG = {
-    "analyze": {"parts": ["trajectories", "samples", "geometry"]},
-    "artefacts": {"adapters": ["rank1"], "models": ["full"]},
-    "decompose": {"updates": ["global", "local"]},
-    "probes": {"splits": ["held_out"]},
-    "benchmarks": {"gsm8k": {"hub": "a/b"}, "mmlu_sample": {}, "problems_held_out": {}},
-}
+EXACT = {"domain": "mathematics", "metric": "exact_match"}
+CONFIG = config(
+    analyze={"parts": ["trajectories", "samples", "geometry"]},
+    artefacts={"adapters": ["rank1"], "models": ["full"]},
+    decompose={"updates": ["global", "local"]},
+    probes={"splits": ["held_out"]},
+    benchmarks={
+        "gsm8k": EXACT | {"hub": "a/b", "revision": "main"},
+        "mmlu_sample": {"domain": "knowledge", "metric": "acc"},
+        "problems_held_out": EXACT,
+    },
+)
 
 
 def test_runs_are_trained_here_or_imported():
@@ -68,13 +82,13 @@ def test_variants_are_made_at_the_end_of_unmodified_runs(run, step, expected):
 def test_the_step_before_is_read_for_local_updates_alone():
     assert selection.previous_step(CONFIG, GIVEN, 9) == 3
     assert selection.previous_step(CONFIG, GIVEN, 3) is None
-    alone = {"decompose": {"updates": ["global"]}}
+    alone = config(decompose={"updates": ["global"]})
     assert selection.previous_step(alone, GIVEN, 9) is None
 
 
 def test_training_reads_its_problems_and_the_probes_once():
     assert selection.train_input_splits(CONFIG) == ["train", "held_out"]
-    again = {"probes": {"splits": ["train_probe"]}}
+    again = config(probes={"splits": ["train_probe"]})
     assert selection.train_input_splits(again) == ["train", "train_probe"]
 
 
@@ -86,7 +100,7 @@ def test_benchmarks_are_told_apart_by_where_their_items_are():
 def test_tables_are_those_of_what_is_analysed():
     assert selection.analyses(CONFIG) == ["samples", "geometry", "trajectories"]
     assert selection.all_tables(CONFIG, RUNS) == selection.KNOWN_TABLES
-    nothing = {"analyze": {"parts": []}}
+    nothing = config(analyze={"parts": []})
     found = selection.all_tables(nothing, {"given-seed0": GIVEN})
     assert found == selection.SCORE_TABLES
 
@@ -99,8 +113,8 @@ def test_tables_of_rewards_are_those_of_trained_runs():
 
 
 def test_an_arm_without_an_intervention_has_no_recipe():
-    arms = {"full": {}, "prs": {"intervention": {"recipe": "rank1"}}}
-    found = selection.intervention_recipes({"arms": arms})
+    arms = {"full": {}, "prs": {"intervention": {"period": 2, "recipe": "rank1"}}}
+    found = selection.intervention_recipes(config(arms=arms))
     assert found == {"full": None, "prs": "rank1"}
 
 
@@ -110,7 +124,7 @@ def test_products_are_of_the_steps_and_runs_that_each_rule_takes():
     assert "results/tails/prs-seed0/step-8.values.parquet" not in made["tails"]
     assert made["trajectory"][-1] == "results/trajectory/given-seed0.parquet"
     assert made["write_adapter"][0] == "results/adapters/full-seed0/step-8/rank1"
-    less = CONFIG | {"analyze": {"parts": []}}
+    less = config(analyze={"parts": []})
     left = ["decompose", "evaluate", "write_adapter", "write_merged"]
     assert list(selection.products(less, RUNS)) == left
 

@@ -1,45 +1,39 @@
 """Errors a user will make: one clear sentence each, before anything runs."""
 
-import copy
 import shutil
 
 import pytest
 import yaml
 
+import shipped
 import tiny
-from conftest import ROOT
 from rankone.errors import UserError
 from rankone.evaluation import tasks
 from rankone.study import disk, estimates, validation
+from rankone.study.config import read
 from rankone.study.yaml_keys import check_keys
 from rankone.training.method import METHODS
+from rankone.weights.settings import Model
 from saved import rewrite, save_adapter, save_trained
 
-INTERVENTION = {"reference": "base", "others": "keep", "optimizer_state": "keep"}
-INTERVENTION |= {"from_step": 1, "to_step": None}
+EXACT = {"domain": "mathematics", "metric": "exact_match"}
 
 
 @pytest.fixture
 def config(tmp_path):
-    """The tiny study with the schema's defaults that the checks need."""
-    path = tiny.save_study(tmp_path)
-    loaded = yaml.safe_load(path.read_text())
-    loaded["problems"] |= {"seed": 0, "shots": 1}
-    artefacts = {"adapters": ["rank1"], "models": ["full"], "dtype": "float32"}
-    loaded |= {"lora": None, "others": "base", "artefacts": artefacts}
-    loaded["evaluate"] |= {"backend": "hf", "vllm": {}}
-    loaded["launch"] = {"processes": 1, "nodes": 1, "config": "ddp"}
-    loaded["arms"]["prs"]["intervention"] |= dict(INTERVENTION)
-    return copy.deepcopy(loaded)
+    """The tiny study, as it is given, with artefacts."""
+    artefacts = {"adapters": ["rank1"], "models": ["full"]}
+    path = tiny.save_study(tmp_path, artefacts=artefacts, launch={"processes": 1})
+    return yaml.safe_load(path.read_text())
 
 
 def refused(config, sentence):
     with pytest.raises(UserError, match=sentence):
-        validation.check(config)
+        validation.load(config)
 
 
 def test_the_tiny_study_is_accepted(config):
-    validation.check(config)
+    validation.load(config)
 
 
 def test_a_step_beyond_the_run_is_refused(config):
@@ -59,14 +53,14 @@ def test_a_batch_that_does_not_split_into_groups_is_refused(config):
 
 def test_an_accumulated_batch_is_counted_whole(config):
     config["grpo"] |= {"gradient_accumulation_steps": 3, "num_generations": 24}
-    validation.check(config)
+    validation.load(config)
 
 
 def test_the_batches_of_all_processes_are_split_into_groups_together(config):
     config["grpo"] |= {"per_device_train_batch_size": 8, "num_generations": 32}
     refused(config, "8 completions a step cannot be split")
     config["launch"] |= {"processes": 4}
-    validation.check(config)
+    validation.load(config)
 
 
 def test_processes_that_cannot_be_spread_over_the_nodes_are_refused(config):
@@ -100,11 +94,11 @@ def test_an_unknown_variant_is_refused(config):
 
 def test_more_directions_than_vllm_serves_are_refused(config):
     config["variants"] += ["rank513", "direction513", "without_rank513"]
-    validation.check(config)
+    validation.load(config)
     config["evaluate"]["backend"] = "vllm"
     refused(config, "rank513 needs an adapter of rank 513, but vLLM serves at most 512")
     config["others"], config["artefacts"]["adapters"] = "trained", []
-    validation.check(config)
+    validation.load(config)
 
 
 def test_an_engine_argument_that_rankone_sets_is_refused(config):
@@ -125,22 +119,23 @@ def test_an_adapter_of_a_variant_without_a_known_rank_is_refused(config):
 
 def test_a_merged_model_may_be_any_variant(config):
     config["artefacts"]["models"] += ["without_rank1", "bulk_matched", "0.5x_full"]
-    validation.check(config)
+    validation.load(config)
 
 
 def test_more_triplets_than_are_stored_may_be_asked_for(config):
     config["variants"] += ["rank20", "rank50pct"]
-    validation.check(config)
+    validation.load(config)
 
 
 def test_an_unknown_benchmark_is_refused(config):
-    config["benchmarks"]["problems_heldout"] = {"domain": "mathematics"}
+    config["benchmarks"]["problems_heldout"] = EXACT
     refused(config, "problems_heldout is no task of Rankone .*held_out.* needs `hub`")
 
 
 def test_a_benchmark_of_lm_eval_itself_is_accepted(config):
-    config["benchmarks"]["gsm8k"] = {"domain": "mathematics", "hub": "openai/gsm8k"}
-    validation.check(config)
+    place = {"hub": "openai/gsm8k", "revision": "main"}
+    config["benchmarks"]["gsm8k"] = EXACT | place
+    validation.load(config)
 
 
 @pytest.mark.parametrize(
@@ -187,15 +182,15 @@ def test_a_disk_that_is_too_full_is_refused(tmp_path):
 
 
 def test_a_study_needs_room_for_base_exports_merged_models_and_state():
-    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    model = 134_515_008 * 4
-    config |= {"artefacts": {"models": ["rank1"]}, "checkpoints": "keep"}
-    steps = len(config["schedule"]["export_steps"])
+    models = {"models": ["rank1"]}
+    kept, passing = (
+        shipped.config(artefacts=models, checkpoints=how) for how in ("keep", "temp")
+    )
+    model, steps = 134_515_008 * 4, len(kept.schedule.export_steps)
     durable = model * (1 + 3 * (steps + 1))
-    assert disk.disk_needed(config) == (durable + model * disk.STATE_COPIES, durable)
+    assert disk.disk_needed(kept) == (durable + model * disk.STATE_COPIES, durable)
     less = model * (1 + 3 * (steps * disk.DECOMPOSED + 1))
-    config["checkpoints"] = "temp"
-    assert disk.disk_needed(config) == (
+    assert disk.disk_needed(passing) == (
         round(less + model * (disk.STATE_COPIES + steps)),
         round(less),
     )
@@ -205,9 +200,9 @@ def test_an_imported_adapter_needs_room_for_its_factors_alone(config, tmp_path):
     save_adapter(tmp_path / "adapter", base="model")
     config["artefacts"]["models"], config["checkpoints"] = [], "keep"
     config["arms"] = {"given": {"import": {"steps": {4: str(tmp_path / "adapter")}}}}
-    base = 4 * estimates.parameters(config["model"])
+    base = 4 * estimates.parameters(Model(**config["model"]))
     factors = 4 * 3 * 2 * (32 + 32 + 48 + 32)
-    assert disk.disk_needed(config) == (base + factors,) * 2
+    assert disk.disk_needed(read(config)) == (base + factors,) * 2
 
 
 @pytest.fixture
@@ -220,13 +215,13 @@ def steps(config, tmp_path):
 
 
 def test_an_import_beside_trained_arms_is_accepted(config, steps):
-    validation.check(config)
+    validation.load(config)
 
 
 def test_a_study_that_only_imports_needs_no_schedule(config, steps):
     config["arms"] = {"given": config["arms"]["given"]}
     del config["schedule"]
-    validation.check(config)
+    validation.load(config)
 
 
 def test_a_trained_arm_needs_a_schedule(config, steps):
@@ -260,7 +255,7 @@ def test_two_seeds_need_two_trajectories(config, steps, tmp_path):
     for seed in (1, 2):
         save_trained(tmp_path / f"run-{seed}", seed=seed)
     steps[4] = str(tmp_path / "run-{seed}")
-    validation.check(config)
+    validation.load(config)
 
 
 def test_an_import_cannot_have_an_intervention(config, steps):
@@ -345,7 +340,7 @@ def test_an_intervention_under_sharded_training_is_refused(config):
     config["launch"] |= {"processes": 2, "config": "fsdp2"}
     refused(config, "under launch.config = fsdp2 no process has whole matrices")
     config["launch"]["processes"] = 1
-    validation.check(config)
+    validation.load(config)
 
 
 def test_a_projection_needs_the_moments_of_plain_adam(config):

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from rankone.files import write_jsonl
 from rankone.registry import PLUGINS
 from rankone.study.validation import class_fields
 from rankone.training import launch, run_identity, run_state
-from rankone.training.method import METHODS, method_of, method_settings, study_methods
+from rankone.training.method import METHODS, method_settings, study_methods
 from rankone.weights.model_files import weight_files
+from shipped import config
 from tiny import save_model
 
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -74,6 +76,7 @@ def toy(tmp_path, monkeypatch):
     for name in ("entries", "modules"):
         monkeypatch.setattr(METHODS, name, dict(getattr(METHODS, name)))
     monkeypatch.setenv(PLUGINS, str(path))
+    return str(path)
 
 
 def test_a_plugins_method_trains_in_the_processes_that_a_job_launches(toy, tmp_path):
@@ -109,12 +112,21 @@ def test_a_plugins_method_trains_in_the_processes_that_a_job_launches(toy, tmp_p
 
 
 def test_a_run_has_its_methods_settings_and_the_default_is_not_named(toy):
-    config = {"grpo": {"beta": 0.0}, "arms": {"full": {}, "plain": {"method": "toy"}}}
-    assert method_settings(config, "full") == {"grpo": {"beta": 0.0}}
-    found = method_settings(config, "plain")
+    arms = {"full": {}, "plain": {"method": "toy"}}
+    study = config(plugins=[toy], grpo={"beta": 0.0}, arms=arms)
+    assert method_settings(study, "full") == {"grpo": {"beta": 0.0}}
+    found = method_settings(study, "plain")
     assert found == {"grpo": {"beta": 0.0}, "method": "toy"}
-    assert method_of(found).name == "toy"
-    assert [m.name for m, _ in study_methods(config)] == ["grpo", "toy"]
+    assert [m.name for m, _ in study_methods(study)] == ["grpo", "toy"]
+
+
+def test_a_method_may_have_a_section_that_the_config_does_not_declare(toy):
+    METHODS.entries["toy"] = replace(METHODS["toy"], section="copy")
+    given = {"plugins": [toy], "arms": {"full": {"method": "toy"}}}
+    found = method_settings(config(**given), "full")
+    assert found == {"copy": {}, "method": "toy"}
+    ((_, found),) = study_methods(config(**given, copy={"rate": 1}))
+    assert found == {"rate": 1}
 
 
 def test_the_code_of_a_run_is_that_of_its_method_alone(toy):
@@ -127,7 +139,7 @@ def test_the_code_of_a_run_is_that_of_its_method_alone(toy):
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(UserError, match="training method 'sft' is unknown; .* grpo"):
-        method_of({"method": "sft"})
+        METHODS["sft"]
 
 
 def words(file: Path) -> set[str]:

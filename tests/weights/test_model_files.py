@@ -8,6 +8,7 @@ from rankone.errors import UserError
 from rankone.study.estimates import parameters
 from rankone.weights.checkpoints import index, weights_hash
 from rankone.weights.model_files import weight_files
+from rankone.weights.settings import Model
 from tiny import make_model
 
 
@@ -23,7 +24,7 @@ def test_shards_are_those_of_the_index(sharded):
     folder, total = sharded
     assert len(weight_files(folder)) > 1
     assert weight_files(folder) == sorted(folder.glob("*.safetensors"))
-    assert parameters({"path": str(folder)}) == total
+    assert parameters(Model(path=str(folder))) == total
 
 
 def test_a_consolidated_copy_beside_the_shards_does_not_count(sharded):
@@ -33,7 +34,7 @@ def test_a_consolidated_copy_beside_the_shards_does_not_count(sharded):
     assert weight_files(str(folder)) == files
     assert weights_hash(folder) == made_of
     assert set(index(weight_files(folder)).values()) == set(files)
-    assert parameters({"path": str(folder)}) == total
+    assert parameters(Model(path=str(folder))) == total
 
 
 def test_pickled_weights_are_refused(tmp_path):

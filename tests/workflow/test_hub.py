@@ -14,6 +14,7 @@ from conftest import ROOT
 from fake_hub import COMMIT, serve
 from rankone.data import hub
 from rankone.errors import UserError
+from rankone.study.config import read
 from running import command, output
 
 README = """---
@@ -120,4 +121,4 @@ def test_one_repository_at_two_revisions_is_refused(tmp_path):
     config = study(tmp_path, COMMIT)
     config["benchmarks"]["again"] = config["benchmarks"]["gsm8k"] | {"revision": "x"}
     with pytest.raises(UserError, match="openai/gsm8k is asked for at two revisions"):
-        hub.assets(config)
+        hub.assets(read(config))

@@ -4,7 +4,7 @@ In:  metrics, decompositions, item scores and sampled answers of all runs.
 Out: results/tables/*.{tsv,parquet}
 """
 
-RECIPES = selection.intervention_recipes(config)
+RECIPES = selection.intervention_recipes(STUDY)
 TABLES = selection.analysis_tables(RUNS)
 
 

@@ -6,7 +6,7 @@ Out: results/adapters/{run}/step-{step}/{variant}/ (PEFT, vLLM)
 Any variant at any exported step can be asked for by its folder.
 """
 
-ARTEFACT_SETTINGS = settings.artefact_settings(config)
+ARTEFACT_SETTINGS = settings.artefact_settings(STUDY, config)
 # What the study asks for: at the last exported step of every run.
 ARTEFACTS = PRODUCTS["write_adapter"] + PRODUCTS["write_merged"]
 

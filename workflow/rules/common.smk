@@ -13,9 +13,10 @@ if not find_spec("rankone"):
 from rankone.data.benchmark import package_files
 from rankone.data.hub import assets
 from rankone.errors import UserError
+from rankone.settings import plain
 from rankone.study import estimates, plan, selection, settings
-from rankone.study.config import load
 from rankone.study.runs import expand
+from rankone.study.validation import load
 from rankone.study.yaml_keys import check_keys
 
 
@@ -29,8 +30,11 @@ def refuse(test, *subjects):
 
 for file in workflow.configfiles:
     refuse(check_keys, file)
-config.update(refuse(load, config))
-HUB = refuse(assets, config)
+# The package's functions get the typed config. Jobs get plain values: a param is made
+# again when its text changes, so those stay as they were given.
+STUDY = refuse(load, config)
+config.update(plain(STUDY, config))
+HUB = refuse(assets, STUDY)
 
 # Jobs inherit these. Models and data come from declared files; the hub is reached by
 # the rule that downloads alone (rankone.hub).
@@ -39,19 +43,19 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 # GPUs are counted without touching them: a job chooses its own first.
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
-RUNS = expand(config)
+RUNS = expand(STUDY)
 TRAINED = selection.trained_runs(RUNS)
 IMPORTED = selection.imported_runs(RUNS)
 UNMODIFIED_RUNS = selection.unmodified_runs(RUNS)
 EVALUATED_STEPS = selection.evaluated_steps(RUNS)
 SAMPLED_STEPS = selection.sampled_steps(RUNS)
-ANALYSED = selection.analyses(config)
-ALL_TABLES = selection.all_tables(config, RUNS)
-HUB_BENCHMARKS = selection.hub_benchmarks(config)
-PACKAGED_BENCHMARKS = selection.packaged_benchmarks(config)
+ANALYSED = selection.analyses(STUDY)
+ALL_TABLES = selection.all_tables(STUDY, RUNS)
+HUB_BENCHMARKS = selection.hub_benchmarks(STUDY)
+PACKAGED_BENCHMARKS = selection.packaged_benchmarks(STUDY)
 # What the study makes from the weights of each run, by rule.
-PRODUCTS = selection.products(config, RUNS)
-BOOTSTRAP = settings.bootstrap_settings(config)
+PRODUCTS = selection.products(STUDY, RUNS)
+BOOTSTRAP = settings.bootstrap_settings(STUDY.analyze)
 
 
 def limit(name):
@@ -60,7 +64,7 @@ def limit(name):
 
 
 # What jobs of each heavy rule need, from the number of weights.
-COSTS = estimates.costs(config)
+COSTS = estimates.costs(STUDY)
 if workflow.is_main_process:
     refuse(plan.check_gpus, COSTS, limit("gpu"))
 # Torch gets every core of a workstation: two such processes side by side slow each
@@ -93,7 +97,7 @@ def memory(rule):
 def minutes(rule):
     """The time limit of a rule's jobs."""
     return lambda wildcards, attempt: estimates.minutes(
-        COSTS[rule], plan.job_work(config, RUNS, rule, dict(wildcards.items())), attempt
+        COSTS[rule], plan.job_work(STUDY, RUNS, rule, dict(wildcards.items())), attempt
     )
 
 
@@ -114,7 +118,7 @@ def final_checkpoints(pattern):
 
 def maybe_temp(paths):
     """Checkpoints, which go once everything is made of them, if the study says so."""
-    return temp(paths) if config["checkpoints"] == "temp" else paths
+    return temp(paths) if STUDY.checkpoints == "temp" else paths
 
 
 def checkpoint(run, step):
@@ -129,9 +133,9 @@ def variants_at(names):
     )
 
 
-def hub_folder(kind, repository):
+def hub_folder(kind, place):
     """Where the files of a repository of the hub are."""
-    return f"results/prepare/hub/{kind}/{repository['hub']}"
+    return f"results/prepare/hub/{kind}/{place.hub}"
 
 
 def table_path(name):

@@ -33,7 +33,7 @@ rule evaluate:
         gpu=COSTS["evaluate"].gpu,
     params:
         variants=variants_at(config["variants"]),
-        settings=settings.evaluation_settings(config),
+        settings=settings.evaluation_settings(STUDY, config),
     message:
         "Benchmarking {wildcards.run} at step {wildcards.step}"
     script:

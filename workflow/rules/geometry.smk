@@ -33,7 +33,7 @@ rule tails:
         mem_mb=memory("tails"),
         runtime=minutes("tails"),
     params:
-        settings=settings.spectra_settings(config),
+        settings=settings.spectra_settings(STUDY.analyze),
     message:
         "Spectra of {wildcards.run} at step {wildcards.step} beside their nulls"
     script:

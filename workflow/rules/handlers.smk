@@ -27,8 +27,8 @@ def print_plan():
     """What the planned jobs are about to do, and what it costs."""
     jobs = workflow.dag.needrun_jobs(exclude_finished=False)
     planned = ((job.rule.name, dict(job.wildcards.items())) for job in jobs)
-    work = plan.workload(config, RUNS, planned, COSTS)
-    print(plan.plan_text(config, RUNS, COSTS, work))
+    work = plan.workload(STUDY, RUNS, planned, COSTS)
+    print(plan.plan_text(STUDY, RUNS, COSTS, work))
 
 
 def print_after_dry_run():

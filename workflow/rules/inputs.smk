@@ -25,7 +25,7 @@ def trained_weights(wildcards):
 def previous(wildcards):
     """The checkpoint before, if local updates are asked for and there is one."""
     run, step = wildcards.run, int(wildcards.step)
-    found = selection.previous_step(config, RUNS[run], step)
+    found = selection.previous_step(STUDY, RUNS[run], step)
     return {} if found is None else {"previous": checkpoint(run, found)}
 
 

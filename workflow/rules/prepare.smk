@@ -4,20 +4,18 @@ Out: results/prepare/{model/, problems/*.jsonl, benchmarks/*.jsonl, benchmarks.t
 """
 
 from rankone.data.benchmark import BENCHMARKS
-from rankone.data.source import find_source
+from rankone.data.source import source_of
 
 # The package file or hub files of the base model; nothing for a local folder.
 MODEL_SOURCE = {}
-if "package" in config["model"]:
-    MODEL_SOURCE["source"] = f"results/prepare/packages/{config['model']['package']}"
-elif "hub" in config["model"]:
-    MODEL_SOURCE["source"] = hub_folder("models", config["model"])
+if STUDY.model.package:
+    MODEL_SOURCE["source"] = f"results/prepare/packages/{STUDY.model.package}"
+elif STUDY.model.hub:
+    MODEL_SOURCE["source"] = hub_folder("models", STUDY.model)
 # Folder or file of each thing that problems are made from.
 PROBLEM_SOURCES = {
-    name: place.get("path") or hub_folder("datasets", place)
-    for name, place in find_source(config["problems"])
-    .inputs(config["problems"])
-    .items()
+    name: place.path or hub_folder("datasets", place)
+    for name, place in source_of(STUDY.problems).inputs(STUDY.problems).items()
 }
 # The package files that hold the multiple-choice benchmarks of the study.
 ARCHIVES = {
@@ -126,7 +124,7 @@ if HUB_BENCHMARKS:
         conda:
             "../../envs/evaluate.yaml"
         params:
-            benchmarks=HUB_BENCHMARKS,
+            benchmarks={name: config["benchmarks"][name] for name in HUB_BENCHMARKS},
             folders=config["evaluate"]["task_folders"],
             data="results/prepare",
         message:

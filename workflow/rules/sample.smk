@@ -10,7 +10,7 @@ rule sample:
     input:
         unpack(step_inputs),
         model="results/prepare/model",
-        problems=f"results/prepare/problems/{config['sample']['split']}.jsonl",
+        problems=f"results/prepare/problems/{STUDY.sample.split}.jsonl",
     output:
         answers="results/sample/{run}/step-{step}.parquet",
         kl="results/sample/{run}/step-{step}.kl.parquet",
@@ -27,7 +27,7 @@ rule sample:
         gpu=COSTS["sample"].gpu,
     params:
         variants=variants_at(config["sample"]["variants"]),
-        settings=settings.sample_settings(config),
+        settings=settings.sample_settings(STUDY, config),
     message:
         "Sampling answers of {wildcards.run} at step {wildcards.step}"
     script:

@@ -10,12 +10,10 @@ it with the outputs of a failed job.
 """
 
 EXPORTED = selection.exported_steps(RUNS)
-INPUT_SPLITS = selection.train_input_splits(config)
+INPUT_SPLITS = selection.train_input_splits(STUDY)
 # What says that nothing is made of a run's exports any more.
 CLEANED_EXPORTS = [
-    f"results/train/{run}/released"
-    for run in TRAINED
-    if config["checkpoints"] == "temp"
+    f"results/train/{run}/released" for run in TRAINED if STUDY.checkpoints == "temp"
 ]
 
 
@@ -48,10 +46,10 @@ rule train:
         mem_mb=memory("train"),
         runtime=minutes("train"),
         gpu=COSTS["train"].gpu,
-        nodes=config["launch"]["nodes"],
+        nodes=STUDY.launch.nodes,
     params:
         settings=lambda wildcards: settings.training_settings(
-            config, RUNS[wildcards.run]
+            STUDY, config, RUNS[wildcards.run]
         ),
         state="state/{run}",
         steps=EXPORTED,

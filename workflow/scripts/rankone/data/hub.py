@@ -1,13 +1,22 @@
 """What a study takes from the Hugging Face hub: repositories at pinned commits."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rankone.data.source import find_source
+from rankone.data.settings import Place
+from rankone.data.source import source_of
 from rankone.errors import UserError
+
+if TYPE_CHECKING:
+    from rankone.evaluation.settings import Benchmark
+    from rankone.study.config import Config
+    from rankone.weights.settings import Model
 
 ELSEWHERE = (
     "Run this where the hub can be reached (HF_ENDPOINT names a mirror), or name a "
@@ -23,30 +32,32 @@ FILES = {
 }
 
 
-def hub_repositories(config: dict) -> Iterator[tuple[str, dict]]:
-    """Kind, `models` or `datasets`, and mapping of all with `hub` and `revision`."""
-    problems = find_source(config["problems"]).inputs(config["problems"])
-    for kind, mappings in (
-        ("models", [config["model"]]),
-        ("datasets", [*problems.values(), *config["benchmarks"].values()]),
+def hub_repositories(
+    config: Config,
+) -> Iterator[tuple[str, Model | Place | Benchmark]]:
+    """Kind, `models` or `datasets`, and what names it, of all with `hub`."""
+    problems = source_of(config.problems).inputs(config.problems)
+    for kind, places in (
+        ("models", [config.model]),
+        ("datasets", [*problems.values(), *config.benchmarks.values()]),
     ):
-        yield from ((kind, mapping) for mapping in mappings if "hub" in mapping)
+        yield from ((kind, place) for place in places if place.hub)
 
 
-def assets(config: dict) -> dict[str, str]:
+def assets(config: Config) -> dict[str, str]:
     """Revisions by `KIND/OWNER/NAME`; UserError for one repository at two revisions."""
     found: dict[str, str] = {}
     for kind, source in hub_repositories(config):
-        name = f"{kind}/{source['hub']}"
-        if found.setdefault(name, source["revision"]) != source["revision"]:
+        name = f"{kind}/{source.hub}"
+        if found.setdefault(name, source.revision) != source.revision:
             raise UserError(
-                f"{source['hub']} is asked for at two revisions, {found[name]} and "
-                f"{source['revision']}; one study uses one."
+                f"{source.hub} is asked for at two revisions, {found[name]} and "
+                f"{source.revision}; one study uses one."
             )
     return found
 
 
-def check_pinned(config: dict) -> None:
+def check_pinned(config: Config) -> None:
     """Raise UserError for a revision that is no commit: it could change overnight."""
     for name, revision in assets(config).items():
         if not COMMIT.fullmatch(revision):

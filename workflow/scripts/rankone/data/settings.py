@@ -70,6 +70,10 @@ class Family(Section):
         list[Annotated[int, Field(ge=1, le=4)]], Field(min_length=2, max_length=2)
     ] = Field(description="digits of the two operands")
 
+    @property
+    def name(self) -> str:
+        return f"{self.operation} {self.digits[0]}x{self.digits[1]}"
+
 
 Mixture = Annotated[list[Family], Field(min_length=1)]
 
@@ -86,14 +90,19 @@ class ArithmeticProblems(Problems):
     )
 
 
-class Dataset(Section):
-    """Rows of one split of a dataset."""
+class Place(Section):
+    """Where data are: a folder or file, or a repository on a hub at a commit."""
 
     one_of: ClassVar = (("path",), ("hub", "revision"))
 
     path: str | None = absent("folder, or one JSON Lines or Parquet file")
     hub: Repository | None = absent("hub repository; needs `revision`")
     revision: str | None = absent("its commit; [pin](#from-a-hub) writes it")
+
+
+class Dataset(Place):
+    """Rows of one split of a dataset."""
+
     name: str | None = Field(None, description="configuration, if it has several")
     split: str = Field("train", description="split of the dataset")
     question: str = Field(description="column of the question")

@@ -4,11 +4,11 @@ A problem has an `id`, a `prompt` that ends where the model must answer, an `ans
 its `verifier` (see rankone.data.verifier), and the texts that `stop` a completion.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rankone.data.settings import Problems
+from rankone.data.settings import Place, Problems
 from rankone.data.verifier import VERIFIERS
 from rankone.errors import UserError
 from rankone.registry import Registry
@@ -18,23 +18,23 @@ MADE = ("train", "held_out", "shifted")  # train_probe is the first part of trai
 COLUMNS = {"id", "prompt", "answer", "verifier", "stop"}
 
 
-def check_nothing(settings: dict) -> None:
+def check_nothing(settings: Problems) -> None:
     """Accept all settings."""
 
 
-def no_inputs(settings: dict) -> dict[str, dict]:
+def no_inputs(settings: Problems) -> dict[str, Place]:
     """No file and no repository."""
     return {}
 
 
 @dataclass(frozen=True)
 class ProblemSource:
-    """One way to get problems; its functions get the config's `problems:` mapping.
+    """One way to get problems; its functions get the config's `problems:` section.
 
-    `settings` is the model of that section, with keys of its own. `check(settings)`
+    `settings` is the class of that section, with keys of its own. `check(settings)`
     raises UserError for problems that cannot be made; it runs at every start, so it is
-    quick and imports nothing heavy. `inputs(settings)` names what problems are made
-    from: `{name: {"path": file or folder}}`, or `hub` and `revision` of a data set.
+    quick and imports nothing heavy. `inputs(settings)` names the places of what
+    problems are made from: a file or folder, or a data set on a hub.
     `make_splits(settings, inputs)`, given paths by those names, returns the problems of
     `train`, `held_out` and `shifted`. `stop(settings)` are the texts that end answers,
     `prompt_tokens` is about how long a prompt is (for estimates).
@@ -43,25 +43,25 @@ class ProblemSource:
     name: str
     description: str
     settings: type[Problems]
-    make_splits: Callable[[dict, dict[str, str]], dict[str, list[dict]]]
-    stop: Callable[[dict], list[str]]
+    make_splits: Callable[[Any, dict[str, str]], dict[str, list[dict]]]
+    stop: Callable[[Any], list[str]]
     prompt_tokens: int
-    check: Callable[[dict], None] = check_nothing
-    inputs: Callable[[dict], dict[str, dict]] = no_inputs
+    check: Callable[[Any], None] = check_nothing
+    inputs: Callable[[Any], Mapping[str, Place]] = no_inputs
     order: int = 1000
 
 
 SOURCES = Registry[ProblemSource]("The problem source", "rankone.data.sources")
 
 
-def find_source(settings: dict) -> ProblemSource:
-    """The source of a `problems:` mapping: `source`, else the one whose keys it has.
+def find_source(given: dict) -> ProblemSource:
+    """The source that plain values mean: `source`, else the one whose keys they have.
 
     UserError where that is none, or not one.
     """
-    if "source" in settings:
-        return SOURCES[settings["source"]]
-    fitting = [s for s in SOURCES.values() if settings.keys() & set(own_keys(s))]
+    if "source" in given:
+        return SOURCES[given["source"]]
+    fitting = [s for s in SOURCES.values() if given.keys() & set(own_keys(s))]
     if len(fitting) != 1:
         known = [f"{', '.join(own_keys(s))} ({s.name})" for s in SOURCES.values()]
         raise UserError(
@@ -84,20 +84,27 @@ def read_problems(given: Any) -> Any:
     return read_section(find_source(given).settings, given, "problems")
 
 
-def check_problems(settings: dict) -> None:
+def source_of(problems: Problems) -> ProblemSource:
+    """The source of a section that read_problems() gave."""
+    if problems.source:
+        return SOURCES[problems.source]
+    return next(s for s in SOURCES.values() if s.settings is type(problems))
+
+
+def check_problems(problems: Problems) -> None:
     """Raise UserError for problem sets that cannot be made as written."""
-    if settings["sizes"]["train_probe"] > settings["sizes"]["train"]:
+    if problems.sizes.train_probe > problems.sizes.train:
         raise UserError("problems: sizes.train_probe is larger than sizes.train.")
-    find_source(settings).check(settings)
+    source_of(problems).check(problems)
 
 
-def problem_sets(settings: dict, inputs: dict[str, str]) -> dict[str, list[dict]]:
+def problem_sets(problems: Problems, inputs: dict[str, str]) -> dict[str, list[dict]]:
     """The problems of train, train_probe, held_out and shifted, checked.
 
     `inputs` are the paths of the source's inputs by their names.
     """
-    source, sizes = find_source(settings), settings["sizes"]
-    splits = source.make_splits(settings, inputs)
+    source, sizes = source_of(problems), vars(problems.sizes)
+    splits = source.make_splits(problems, inputs)
     for split in MADE:
         check_split(source.name, split, splits[split], sizes[split])
     return splits | {"train_probe": splits["train"][: sizes["train_probe"]]}

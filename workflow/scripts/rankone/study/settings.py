@@ -1,74 +1,77 @@
 """What decides a result, as the plain values that jobs get: a change makes it again.
 
-`config` is a whole config (rankone.study.config.load).
+`plain` are the plain values of `config` (rankone.settings.plain): Snakemake compares
+their text, so numbers and the order of keys stay as they were given.
 """
 
+from rankone.analysis.settings import Analyze
+from rankone.study.config import Config
 from rankone.study.estimates import completion_length
 from rankone.study.runs import Run
 from rankone.study.validation import completion_limits
 from rankone.training.method import method_settings
 
 
-def training_settings(config: dict, run: Run) -> dict:
+def training_settings(config: Config, plain: dict, run: Run) -> dict:
     """Everything that decides the outcome of a run."""
     return method_settings(config, run.arm) | {
-        "lora": config["lora"],
-        "schedule": config["schedule"],
-        "probes": config["probes"],
-        "launch": config["launch"],
+        "lora": plain["lora"],
+        "schedule": plain["schedule"],
+        "probes": plain["probes"],
+        "launch": plain["launch"],
         "seed": run.seed,
-        "intervention": run.intervention,
-        "trust_remote_code": config["model"]["trust_remote_code"],
+        "intervention": plain["arms"][run.arm].get("intervention"),
+        "trust_remote_code": config.model.trust_remote_code,
     }
 
 
-def evaluation_settings(config: dict) -> dict:
+def evaluation_settings(config: Config, plain: dict) -> dict:
     """Everything but the variants that decides the scores of a model."""
     return {
         "benchmarks": {
-            name: benchmark | {"generation": generation_limits(config, name, benchmark)}
-            for name, benchmark in config["benchmarks"].items()
+            name: benchmark | {"generation": generation_limits(config, name)}
+            for name, benchmark in plain["benchmarks"].items()
         },
-        "evaluate": config["evaluate"],
-        "others": config["others"],
-        "seed": config["evaluate"]["seed"],
-        "trust_remote_code": config["model"]["trust_remote_code"],
+        "evaluate": plain["evaluate"],
+        "others": config.others,
+        "seed": config.evaluate.seed,
+        "trust_remote_code": config.model.trust_remote_code,
     }
 
 
-def generation_limits(config: dict, name: str, benchmark: dict) -> dict:
+def generation_limits(config: Config, name: str) -> dict:
     """What ends an answer; to the study's own problems, what ends it in training."""
     own = completion_limits(config) if name.startswith("problems_") else {}
-    return own | benchmark["generation"]
+    return own | config.benchmarks[name].generation
 
 
-def sample_settings(config: dict) -> dict:
+def sample_settings(config: Config, plain: dict) -> dict:
     """Everything but the variants that decides the sampled answers of a model."""
-    sample = {key: v for key, v in config["sample"].items() if key != "variants"}
+    sample = {key: v for key, v in plain["sample"].items() if key != "variants"}
     return sample | {
-        "tokens": sample["tokens"] or completion_length(config),
-        "dtype": config["evaluate"]["dtype"],
-        "others": config["others"],
-        "seed": config["evaluate"]["seed"],
-        "trust_remote_code": config["model"]["trust_remote_code"],
+        "tokens": config.sample.tokens or completion_length(config),
+        "dtype": config.evaluate.dtype,
+        "others": config.others,
+        "seed": config.evaluate.seed,
+        "trust_remote_code": config.model.trust_remote_code,
     }
 
 
-def artefact_settings(config: dict) -> dict:
+def artefact_settings(config: Config, plain: dict) -> dict:
     """Everything but the variant that decides an adapter or a merged model."""
     return {
-        "dtype": config["artefacts"]["dtype"],
-        "model": config["model"],
-        "others": config["others"],
-        "seed": config["evaluate"]["seed"],
+        "dtype": config.artefacts.dtype,
+        "model": plain["model"],
+        "others": config.others,
+        "seed": config.evaluate.seed,
     }
 
 
-def spectra_settings(config: dict) -> dict:
+def spectra_settings(analyze: Analyze) -> dict:
     """Draws of the nulls of a spectrum and of its fits."""
-    return {name: config["analyze"][name] for name in ("tail_draws", "fit_draws")}
+    return {"tail_draws": analyze.tail_draws, "fit_draws": analyze.fit_draws}
 
 
-def bootstrap_settings(config: dict) -> dict:
+def bootstrap_settings(analyze: Analyze) -> dict:
     """Seed and draws of every interval."""
-    return {name: config["analyze"][name] for name in ("seed", "draws")}
+    return {"seed": analyze.seed, "draws": analyze.draws}

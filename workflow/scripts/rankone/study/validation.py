@@ -7,45 +7,48 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from rankone.data.source import check_problems, find_source
+from rankone.data.source import check_problems, source_of
 from rankone.errors import UserError
+from rankone.evaluation.settings import Benchmark, Evaluate
 from rankone.evaluation.tasks import own_tasks
+from rankone.study.config import Config, read
 from rankone.study.estimates import completion_length, parameters
 from rankone.study.runs import expand
-from rankone.training.method import method_of, study_methods
+from rankone.training.method import METHODS, study_methods
+from rankone.training.settings import Intervention, Launch, Lora, Schedule
 from rankone.variants import grammar
 from rankone.variants.kind import listed, names_of
+from rankone.variants.settings import Artefacts
 from rankone.weights import import_plan
 from rankone.weights.import_plan import NOT_LOW_RANK
 from rankone.weights.model_files import check_model_folder
 from rankone.weights.settings import Model
 
 
-def check_schedule(schedule: dict) -> None:
+def check_schedule(schedule: Schedule) -> None:
     """Raise UserError for exported steps that the run never reaches."""
-    late = [step for step in schedule["export_steps"] if step > schedule["max_steps"]]
+    late = [step for step in schedule.export_steps if step > schedule.max_steps]
     if late:
         raise UserError(
             f"schedule.export_steps: {late} lie beyond max_steps = "
-            f"{schedule['max_steps']}; raise max_steps or drop them."
+            f"{schedule.max_steps}; raise max_steps or drop them."
         )
 
 
-def check_launch(launch: dict) -> None:
+def check_launch(launch: Launch) -> None:
     """Raise UserError when the nodes cannot have equal numbers of processes."""
-    processes, nodes = launch["processes"], launch["nodes"]
-    if processes % nodes:
+    if launch.processes % launch.nodes:
         raise UserError(
-            f"launch: {processes} processes cannot be spread evenly over {nodes} "
-            "nodes; choose a multiple."
+            f"launch: {launch.processes} processes cannot be spread evenly over "
+            f"{launch.nodes} nodes; choose a multiple."
         )
 
 
-def check_hub_model(model: dict) -> None:
+def check_hub_model(model: Model) -> None:
     """Raise UserError for a hub model whose size nobody says."""
-    if "hub" in model and "parameters" not in model:
+    if model.hub and not model.parameters:
         raise UserError(
-            f"model.parameters: give the number of weights of {model['hub']}, such as "
+            f"model.parameters: give the number of weights of {model.hub}, such as "
             "1543714304; memory, time and disk are estimated from it."
         )
 
@@ -83,11 +86,11 @@ def check_fields(section: str, settings: dict, sources: Mapping, owner: str) -> 
             raise UserError(f"{section}.{name} is not a field of {owner}.{hint}")
 
 
-def check_methods(config: dict) -> None:
+def check_methods(config: Config) -> None:
     """Raise UserError for an unknown method, or a key that it lacks or Rankone sets."""
-    for name, arm in config["arms"].items():
+    for name, arm in config.arms.items():
         with explained(f"arms.{name}.method"):
-            method_of(arm)
+            METHODS[arm.method]
     for method, found in study_methods(config):
         for name in sorted(method.own_arguments & found.keys()):
             raise UserError(
@@ -97,7 +100,7 @@ def check_methods(config: dict) -> None:
         check_fields(method.section, found, method.sources, method.owner)
 
 
-def check_lora(settings: dict | None) -> None:
+def check_lora(settings: Lora | None) -> None:
     """Raise UserError for a `lora:` key that is unknown or makes no plain factors."""
     for name in NOT_LOW_RANK & (settings or {}).keys():
         raise UserError(
@@ -106,13 +109,13 @@ def check_lora(settings: dict | None) -> None:
     check_fields("lora", settings or {}, LORA_SOURCES, "peft.LoraConfig")
 
 
-def check_benchmarks(benchmarks: dict[str, dict], folders: list[str]) -> None:
+def check_benchmarks(benchmarks: dict[str, Benchmark], folders: list[str]) -> None:
     """Raise UserError for a benchmark whose task or data is nowhere.
 
     Tasks of lm-eval itself, with data from the hub, are loaded before any training.
     """
     ours = own_tasks(folders)
-    unknown = {name for name, b in benchmarks.items() if "hub" not in b} - ours
+    unknown = {name for name, b in benchmarks.items() if not b.hub} - ours
     if unknown:
         raise UserError(
             f"benchmarks: {', '.join(sorted(unknown))} is no task of Rankone "
@@ -136,19 +139,19 @@ OWN_ENGINE = {
 }
 
 
-def check_backend(evaluate: dict, variants: list[str], others: str) -> None:
+def check_backend(evaluate: Evaluate, variants: list[str], others: str) -> None:
     """Raise UserError for what a vLLM engine cannot serve."""
-    for name in OWN_ENGINE & evaluate["vllm"].keys():
+    for name in OWN_ENGINE & evaluate.vllm.keys():
         raise UserError(f"evaluate.vllm.{name} is set by Rankone; remove it.")
-    for name in variants if evaluate["backend"] == "vllm" else ():
+    for name in variants if evaluate.backend == "vllm" else ():
         grammar.check_served(grammar.parse(name), others)
 
 
-def check_artefacts(artefacts: dict, others: str) -> None:
+def check_artefacts(artefacts: Artefacts, others: str) -> None:
     """Raise UserError for a variant that is unknown or that no adapter can hold."""
-    for name in artefacts["adapters"]:
+    for name in artefacts.adapters:
         grammar.check_adapter(grammar.parse(name), others)
-    for name in artefacts["models"]:
+    for name in artefacts.models:
         grammar.parse(name)
 
 
@@ -157,11 +160,11 @@ PLAIN_ADAM = ("adamw_torch", "adamw_torch_fused")
 SHARDED = ("fsdp2", "deepspeed_zero3")
 
 
-def check_arms(config: dict) -> None:
+def check_arms(config: Config) -> None:
     """Raise UserError for interventions that mean nothing or cannot be done."""
-    first = next(iter(config["arms"]))
-    acting = [n for n, arm in config["arms"].items() if "intervention" in arm]
-    imported = [n for n, arm in config["arms"].items() if "import" in arm]
+    first = next(iter(config.arms))
+    acting = [name for name, arm in config.arms.items() if arm.intervention]
+    imported = [name for name, arm in config.arms.items() if arm.import_]
     if both := set(acting) & set(imported):
         raise UserError(
             f"arms.{min(both)} has an import and an intervention, but an intervention "
@@ -172,41 +175,41 @@ def check_arms(config: dict) -> None:
             f"arms: the first one, {first}, is imported, but {acting[0]} is compared "
             "with the rewards of its training; name a trained arm first."
         )
-    if "intervention" in config["arms"][first]:
+    if config.arms[first].intervention:
         raise UserError(
             f"arms: the first one, {first}, has an intervention, but the others are "
             "compared with it; name an arm without an intervention first."
         )
-    for name, arm in config["arms"].items():
-        if intervention := arm.get("intervention"):
-            check_intervention(f"arms.{name}.intervention", intervention, config)
+    for name, arm in config.arms.items():
+        if arm.intervention:
+            check_intervention(f"arms.{name}.intervention", arm.intervention, config)
 
 
-def check_intervention(where: str, intervention: dict, config: dict) -> None:
+def check_intervention(where: str, intervention: Intervention, config: Config) -> None:
     """Raise UserError for one that never acts, or that this training cannot have."""
-    recipe, launch = grammar.parse(intervention["recipe"]), config["launch"]
-    last = intervention["to_step"] or config["schedule"]["max_steps"]
-    period, first = intervention["period"], intervention["from_step"]
+    recipe, launch = grammar.parse(intervention.recipe), config.launch
+    last = intervention.to_step or config.schedule.max_steps
+    period, first = intervention.period, intervention.from_step
     if not any(step % period == 0 for step in range(first, last + 1)):
         raise UserError(
             f"{where}: no multiple of the period {period} lies between steps {first} "
             f"and {last}, so it would never act."
         )
-    if launch["processes"] > 1 and launch["config"] in SHARDED:
+    if launch.processes > 1 and launch.config in SHARDED:
         raise UserError(
-            f"{where}: under launch.config = {launch['config']} no process has whole "
+            f"{where}: under launch.config = {launch.config} no process has whole "
             "matrices; choose ddp, or remove the intervention."
         )
-    if intervention["optimizer_state"] == "project":
+    if intervention.optimizer_state == "project":
         check_projection(where, recipe, config)
-    if config["lora"] is not None:
-        check_lora_intervention(where, intervention, recipe, config["lora"])
+    if config.lora is not None:
+        check_lora_intervention(where, intervention, recipe, config.lora)
 
 
-def check_projection(where: str, recipe: grammar.Recipe, config: dict) -> None:
+def check_projection(where: str, recipe: grammar.Recipe, config: Config) -> None:
     """Raise UserError where no moment can be projected on leading directions."""
-    optimizer = config["grpo"].get("optim", PLAIN_ADAM[-1])
-    if not recipe.kind.projects_moment or config["lora"] is not None:
+    optimizer = config.grpo.get("optim", PLAIN_ADAM[-1])
+    if not recipe.kind.projects_moment or config.lora is not None:
         able = listed([f"{name}K" for name in names_of(lambda k: k.projects_moment)])
         raise UserError(
             f"{where}: optimizer_state: project is for {able} recipes in full "
@@ -220,11 +223,11 @@ def check_projection(where: str, recipe: grammar.Recipe, config: dict) -> None:
 
 
 def check_lora_intervention(
-    where: str, intervention: dict, recipe: grammar.Recipe, lora: dict
+    where: str, intervention: Intervention, recipe: grammar.Recipe, lora: Lora
 ) -> None:
     """Raise UserError for what the factors of a LoRA run cannot hold."""
     rank = lora.get("r", LORA_RANK)
-    if intervention["reference"] == "last":
+    if intervention.reference == "last":
         raise UserError(
             f"{where}: reference: last needs updates of growing rank, which LoRA "
             "factors cannot hold; use `base`."
@@ -237,13 +240,12 @@ def check_lora_intervention(
         )
 
 
-def check_imports(config: dict) -> None:
+def check_imports(config: Config) -> None:
     """Raise UserError for an import that is not there, or does not fit the base.
 
     As far as headers and JSON files of local folders tell; import jobs check the rest.
     """
-    model = Model.model_validate(config["model"])
-    base = model.path and Path(model.path)
+    base = config.model.path and Path(config.model.path)
     named: dict[tuple[str, str], str] = {}
     for name, run in expand(config).items():
         for step, source in (run.sources or {}).items():
@@ -256,7 +258,7 @@ def check_imports(config: dict) -> None:
             named[run.arm, source] = f"step {step} of {name}"
             if not import_plan.hub_revision(source):
                 with explained(where):
-                    import_plan.fit(Path(source), base, model)
+                    import_plan.fit(Path(source), base, config.model)
 
 
 @contextmanager
@@ -268,36 +270,43 @@ def explained(where: str) -> Iterator[None]:
         raise UserError(f"{where}: {error}") from error
 
 
-def check(config: dict) -> None:
+def check(config: Config) -> None:
     """Raise UserError for a study that could not be carried out as written."""
-    check_hub_model(config["model"])
-    trained = [name for name, arm in config["arms"].items() if "import" not in arm]
-    if trained and "schedule" not in config:
+    check_hub_model(config.model)
+    trained = [name for name, arm in config.arms.items() if not arm.import_]
+    if trained and not config.schedule:
         raise UserError(
             f"schedule is missing, but {', '.join(trained)} is trained here; give "
             "max_steps and export_steps, or an `import`."
         )
-    if "schedule" in config:
-        check_schedule(config["schedule"])
+    if config.schedule:
+        check_schedule(config.schedule)
     check_methods(config)
-    check_lora(config["lora"])
+    check_lora(config.lora)
     check_arms(config)
-    check_launch(config["launch"])
+    check_launch(config.launch)
     for method, found in study_methods(config):
-        method.check(found, config["launch"]["processes"])
-    check_benchmarks(config["benchmarks"], config["evaluate"]["task_folders"])
-    check_variants("variants", config["variants"])
-    check_variants("sample.variants", config["sample"]["variants"])
-    check_backend(config["evaluate"], config["variants"], config["others"])
-    check_artefacts(config["artefacts"], config["others"])
-    check_problems(config["problems"])
-    if path := config["model"].get("path"):
-        check_model_folder(path)
-    parameters(config["model"])
+        method.check(found, config.launch.processes)
+    check_benchmarks(config.benchmarks, config.evaluate.task_folders)
+    check_variants("variants", config.variants)
+    check_variants("sample.variants", config.sample.variants)
+    check_backend(config.evaluate, config.variants, config.others)
+    check_artefacts(config.artefacts, config.others)
+    check_problems(config.problems)
+    if config.model.path:
+        check_model_folder(config.model.path)
+    parameters(config.model)
     check_imports(config)
 
 
-def completion_limits(config: dict) -> dict:
+def load(given: dict) -> Config:
+    """The typed config; UserError for a study that cannot be carried out as written."""
+    config = read(given)
+    check(config)
+    return config
+
+
+def completion_limits(config: Config) -> dict:
     """What ends a completion in training, in the words of lm-eval."""
-    stop = find_source(config["problems"]).stop(config["problems"])
+    stop = source_of(config.problems).stop(config.problems)
     return {"until": stop, "max_gen_toks": completion_length(config)}

@@ -17,7 +17,7 @@ from rankone.inference.generation import stop_at
 from rankone.names import MODULES
 from rankone.training import measurement
 from rankone.training.callbacks import Exporter, Recorder, Stop
-from rankone.training.method import method_of
+from rankone.training.method import DEFAULT, METHODS
 from rankone.training.run_state import last_checkpoint
 from rankone.weights.base_model import load_model
 from rankone.weights.model_files import weight_files
@@ -70,7 +70,7 @@ def train(
     `settings` has `schedule`, `lora`, `intervention`, `probes`, `seed` and the section
     of its method, which is the default one unless it has `method`.
     """
-    method, lora = method_of(settings), settings["lora"]
+    method, lora = METHODS[settings.get("method", DEFAULT)], settings["lora"]
     args = method.arguments(
         settings[method.section], settings["schedule"], settings["seed"], state
     )

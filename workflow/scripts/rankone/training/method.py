@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         TrainingArguments,
     )
 
+    from rankone.study.config import Config
+
 DEFAULT = "grpo"
 
 
@@ -103,25 +105,25 @@ METHODS: Registry[TrainingMethod] = Registry(
 )
 
 
-def method_of(settings: Mapping) -> TrainingMethod:
-    """The method of an arm, or of a run's settings."""
-    return METHODS[settings.get("method", DEFAULT)]
+def section(config: Config, method: TrainingMethod) -> dict:
+    """What the config says of a method; nothing where it lacks the section."""
+    return (vars(config) | config.model_extra).get(method.section, {})
 
 
-def method_settings(config: Mapping, arm: str) -> dict:
+def method_settings(config: Config, arm: str) -> dict:
     """What the config says of an arm's method, as settings of its runs.
 
     The default method is not named, so that it decides a run as it always has.
     """
-    method = method_of(config["arms"][arm])
+    method = METHODS[config.arms[arm].method]
     named = {} if method.name == DEFAULT else {"method": method.name}
-    return {method.section: config.get(method.section, {})} | named
+    return {method.section: section(config, method)} | named
 
 
-def study_methods(config: Mapping) -> list[tuple[TrainingMethod, dict]]:
+def study_methods(config: Config) -> list[tuple[TrainingMethod, dict]]:
     """The methods of a study's arms, each once, with their settings."""
-    methods = {m.name: m for m in map(method_of, config["arms"].values())}
-    return [(m, config.get(m.section, {})) for m in methods.values()]
+    names = dict.fromkeys(arm.method for arm in config.arms.values())
+    return [(m, section(config, m)) for m in map(METHODS.__getitem__, names)]
 
 
 def pass_mb(tokens: int, weights: int, checkpointing: bool) -> float:

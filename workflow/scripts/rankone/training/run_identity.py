@@ -14,7 +14,7 @@ from pathlib import Path
 from rankone import identity
 from rankone.data.verifier import VERIFIERS
 from rankone.files import digest, read_jsonl, replacing, sha256
-from rankone.training.method import method_of
+from rankone.training.method import DEFAULT, METHODS
 from rankone.variants.grammar import parse
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -40,7 +40,7 @@ def used_verifiers(problems: dict[str, str]) -> list[str]:
 
 def entries(settings: dict, verifiers: list[str]) -> Iterator[identity.Root]:
     """What a run looks up by name in registries: method, verifiers, kind of variant."""
-    method = method_of(settings)
+    method = METHODS[settings.get("method", DEFAULT)]
     yield from (method.arguments, method.trainer, method.generation)
     yield from (VERIFIERS[name].correct for name in verifiers)
     if intervention := settings.get("intervention"):
