@@ -11,8 +11,12 @@ from safetensors.torch import save_file
 
 from conftest import ROOT
 from rankone.errors import UserError
+from rankone.settings import read_section
 from rankone.study import estimates
 from rankone.study.config import complete
+from rankone.study.runs import expand
+from rankone.study.settings import training_settings
+from rankone.training.settings import TrainingSettings
 
 MEASURED = pd.read_csv(ROOT / "benchmarks" / "estimates.tsv", sep="\t")
 LARGE = {"hub": "owner/model", "revision": "0" * 40, "parameters": 7_615_616_512}
@@ -87,10 +91,11 @@ def test_a_gpu_twice_as_fast_takes_less_time_for_passes_alone():
 def test_substitutions_are_measured_before_and_after(intervention):
     from rankone.training.measurement import measure_points
 
-    settings = config()["arms"]["prs"]["intervention"] if intervention else None
-    study = config() | {"intervention": settings}
-    estimated = estimates.measurements(study, intervention)
-    assert estimated == pytest.approx(len(measure_points(study)), abs=1)
+    run = expand(config())["prs-seed0" if intervention else "full-seed0"]
+    plain = training_settings(config(), run)
+    points = measure_points(read_section(TrainingSettings, plain))
+    estimated = estimates.measurements(config(), intervention)
+    assert estimated == pytest.approx(len(points), abs=1)
 
 
 def test_a_second_attempt_gets_more_memory_and_time():
