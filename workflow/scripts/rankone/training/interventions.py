@@ -57,7 +57,7 @@ def make(given: settings.Intervention | None) -> Intervention | None:
     """The intervention of a run's settings; None for a run without one."""
     if given is None:
         return None
-    return Intervention(**dict(given) | {"recipe": parse(given.recipe)})
+    return Intervention(**given.model_dump() | {"recipe": parse(given.recipe)})
 
 
 def needed_triplets(recipe: Recipe, shape: Iterable[int]) -> int:
