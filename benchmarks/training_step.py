@@ -95,18 +95,27 @@ def rankone(folder: Path) -> list[dict]:
     from rankone.files import read_jsonl
     from rankone.runtime.device import set_up
     from rankone.training import fit, run_state
+    from rankone.training.settings import TrainingSettings
     from rankone.weights.base_model import load_model
     from rankone.weights.model_files import weight_files
 
     set_up(THREADS, keep_memory=True)
-    schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS, "export_steps": []}
-    settings = {"schedule": schedule, "lora": None, "intervention": None, "seed": 0}
-    settings["probes"] = {"splits": [], "problems": 1, "every": None}
+    schedule = {"max_steps": STEPS, "save_steps": 10 * STEPS, "export_steps": [STEPS]}
+    settings = TrainingSettings(
+        schedule=schedule,
+        probes={"splits": []},
+        launch={},
+        lora=None,
+        intervention=None,
+        seed=0,
+        trust_remote_code=False,
+        grpo=grpo_settings(),
+    )
     fit.train(
         load_model(PREPARED / "model"),
         AutoTokenizer.from_pretrained(PREPARED / "model", padding_side="left"),
         {"train": read_jsonl(PREPARED / "problems" / "train.jsonl")},
-        *("benchmark", settings | {"grpo": grpo_settings()}, folder),
+        *("benchmark", settings, folder),
         *(weight_files(PREPARED / "model"), {}),
     )
     return run_state.read_metrics(folder / "metrics.jsonl")

@@ -17,7 +17,9 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
 from rankone.errors import UserError
+from rankone.settings import read_section
 from rankone.training import callbacks, fit, grpo_trainer, run_state
+from rankone.training.settings import TrainingSettings
 from tiny import make_model, make_tokenizer
 
 PROBLEMS = [
@@ -64,7 +66,7 @@ class StopAt(callbacks.Stop):
         self.requested = last and state.global_step + 1 == self.step
 
 
-def settings(**changes) -> dict:
+def plain_settings(**changes) -> dict:
     """Of a run of STEPS steps, measured at its start, its end and in between."""
     probes = {"splits": ["held_out"], "problems": 2, "samples": 2, "batch_size": 16}
     return {
@@ -73,12 +75,18 @@ def settings(**changes) -> dict:
         "seed": 0,
         "intervention": None,
         "probes": probes | {"every": None},
+        "launch": {"processes": 1},
+        "trust_remote_code": False,
     } | changes
+
+
+def settings(**changes) -> TrainingSettings:
+    """The same, typed."""
+    return read_section(TrainingSettings, plain_settings(**changes))
 
 
 def run(folder: Path, base: list[Path], **changes) -> dict[str, torch.Tensor]:
     """Train the tiny model in `folder`, or go on; the weights that it exports."""
-    options = settings(**changes)
     processes = int(os.environ.get("WORLD_SIZE", 1))
     grpo = {
         "per_device_train_batch_size": BATCH // processes,
@@ -95,7 +103,7 @@ def run(folder: Path, base: list[Path], **changes) -> dict[str, torch.Tensor]:
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "held_out"), PROBLEMS),
-        *("run", options | {"grpo": grpo}, folder, base, {}),
+        *("run", settings(grpo=grpo, **changes), folder, base, {}),
     )
     return load_file(run_state.export_path(folder / "exports", STEPS))
 

@@ -42,6 +42,8 @@ def edit(folder, file: str, before: str, after: str) -> None:
     path.write_text(text.replace(before, after, 1))
 
 
+# Descriptions of keys are in `settings`: a better one must not stop a run.
+UNUSED = ("report", "claims", "settings")
 TRAINING, SVD = "rankone.training.fit:fit", "linalg/svd.py"
 
 
@@ -55,7 +57,7 @@ def test_code_is_followed_through_modules_classes_and_imports_in_functions():
         "inference.prefix_sharing.prefill_once",
     ):
         assert f"rankone.{name}" in found
-    assert not any("report" in name or "claims" in name for name in found)
+    assert not any(word in name for name in found for word in UNUSED)
 
 
 def test_a_function_a_name_and_a_partial_function_are_the_same_root():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rankone.evaluation import hf_backend
 from rankone.inference import prefix_sharing
 from rankone.training import grpo_trainer
+from rankone.training.settings import Schedule
 from saved import requests
 from tiny import make_model, make_tokenizer
 
@@ -45,7 +46,7 @@ def trainer(tmp_path, share, monkeypatch):
     monkeypatch.setattr(prefix_sharing, "can_share", lambda model: share)
     options = {"per_device_train_batch_size": 12, "num_generations": 4}
     grpo = options | {"learning_rate": 1e-2, "max_completion_length": 3, "bf16": False}
-    schedule = {"max_steps": 2, "save_steps": 10}
+    schedule = Schedule(max_steps=2, export_steps=[2])
     tokenizer = make_tokenizer()
     tokenizer.padding_side = "left"
     prompts = ["1 + 1 = 2\n3 + 4 =", "2 + 2 =", "5 + 5 =", "2 + 7 =", "1 ="]

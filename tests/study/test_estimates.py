@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 
 from conftest import ROOT
 from rankone.errors import UserError
-from rankone.settings import plain
+from rankone.settings import plain, read_section
 from rankone.study import estimates
 from rankone.study.runs import expand
 from rankone.study.settings import training_settings
+from rankone.training.settings import TrainingSettings
 from rankone.weights.settings import Model
 from shipped import config, given
 
@@ -83,9 +84,10 @@ def test_substitutions_are_measured_before_and_after(run):
     from rankone.training.measurement import measure_points
 
     study, found = config(), expand(config())[run]
-    settings = training_settings(study, plain(study, given()), found)
+    params = training_settings(study, plain(study, given()), found)
+    points = measure_points(read_section(TrainingSettings, params))
     estimated = estimates.measurements(study, found.intervention)
-    assert estimated == pytest.approx(len(measure_points(settings)), abs=1)
+    assert estimated == pytest.approx(len(points), abs=1)
 
 
 def test_a_second_attempt_gets_more_memory_and_time():

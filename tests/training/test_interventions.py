@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import ranks
 from rankone.errors import UserError
 from rankone.training import callbacks, fit, interventions, measurement, run_state
-from rankone.training.interventions import Intervention, make, substitute
+from rankone.training.interventions import make, substitute
+from rankone.training.settings import Intervention, TrainingSettings
 from rankone.variants.grammar import parse
 from rankone.weights.checkpoints import index, read
 from rankone.weights.model_files import weight_files
@@ -49,7 +51,7 @@ def carry_out(base, recipe: str, **settings):
     weights = interventions.updates_of(model, index(base))
     rank = parse(recipe).rank or 1
     measured = {name: weights.factors(name, rank) for name in weights.names}
-    intervention = Intervention(1, parse(recipe), **settings)
+    intervention = make(Intervention(period=1, recipe=recipe, **settings))
     substitute(weights, intervention, measured, "0:1", optimizer)
     return before, weights, optimizer
 
@@ -74,7 +76,7 @@ def test_controls_have_the_norm_of_the_rank1_part(base, recipe):
 def test_a_random_direction_differs_between_steps(base):
     model, optimizer = trained()
     weights = interventions.updates_of(model, index(base))
-    intervention = Intervention(1, parse("random_rank1"))
+    intervention = make(Intervention(period=1, recipe="random_rank1"))
     found = []
     for step in (1, 2):
         measured = {name: weights.factors(name, 1) for name in weights.names}
@@ -115,7 +117,9 @@ def test_a_projected_first_moment_lies_in_the_kept_directions(base):
     name = NAMES[0]
     state = optimizer.state[weights.tensors[name]]
     before = {key: value.clone() for key, value in state.items()}
-    intervention = Intervention(1, parse("rank2"), optimizer_state="project")
+    intervention = make(
+        Intervention(period=1, recipe="rank2", optimizer_state="project")
+    )
     substitute(weights, intervention, measured, "0:1", optimizer)
     left, right = measured[name].left[:, :2], measured[name].right[:2]
     core = left.T @ before["exp_avg"] @ right.T
@@ -132,32 +136,27 @@ def test_a_projected_first_moment_lies_in_the_kept_directions(base):
     ],
 )
 def test_an_intervention_acts_at_its_steps(settings, steps):
-    intervention = make(settings | {"recipe": "rank1"})
+    intervention = make(Intervention(recipe="rank1", **settings))
     assert [step for step in range(1, 11) if intervention.due(step)] == steps
     assert intervention.last_before(10) == steps[-1]
     assert intervention.last_before(steps[0] - 1) is None
 
 
-def settings(**changes) -> dict:
+def settings(**changes) -> TrainingSettings:
     found = {
         "schedule": {"max_steps": 6, "save_steps": 2, "export_steps": [6]},
-        "lora": None,
-        "seed": 0,
-        "intervention": None,
         "probes": {
             "splits": ["train_probe", "held_out"],
             "problems": 2,
             "samples": 2,
             "batch_size": 16,
-            "every": None,
         },
     }
-    return found | changes
+    return ranks.settings(**found | changes)
 
 
 def run(folder, base, **changes) -> dict[str, torch.Tensor]:
     """Train the tiny model in `folder`, or go on; the weights that it exports."""
-    options = settings(**changes)
     chosen = {"per_device_train_batch_size": 16, "num_generations": 8, "bf16": False}
     chosen |= {"learning_rate": 1e-2, "max_completion_length": 2, "beta": 0.0}
     tokenizer = make_tokenizer()
@@ -166,7 +165,7 @@ def run(folder, base, **changes) -> dict[str, torch.Tensor]:
         make_model(),
         tokenizer,
         dict.fromkeys(("train", "train_probe", "held_out"), PROBLEMS),
-        *("prs-seed0", options | {"grpo": chosen}, folder, base, {}),
+        *("prs-seed0", settings(grpo=chosen, **changes), folder, base, {}),
     )
     return load_file(run_state.export_path(folder / "exports", 6))
 

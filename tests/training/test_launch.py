@@ -21,11 +21,12 @@ from conftest import ROOT
 from rankone.errors import UserError
 from rankone.files import write_jsonl
 from rankone.training import grpo_trainer, launch, measurement, run_state
+from rankone.training.settings import Launch
 from rankone.weights.checkpoints import weights_hash
 from rankone.weights.model_files import weight_files
 from tiny import save_model
 
-LAUNCH = {"processes": 2, "nodes": 1, "config": "ddp"}
+LAUNCH = Launch(processes=2)
 CONFIGS = {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "deepspeed_zero3": "DEEPSPEED"}
 LOG = "log"
 # Starts processes that train: not of the tier of its folder.
@@ -51,7 +52,7 @@ def alone(base, tmp_path_factory):
 def together(config: str, folder: Path, base: Path, names: list[str]) -> str:
     """The output of two processes that carry out the scenarios."""
     paths = os.pathsep.join([str(ROOT / "tests"), str(launch.SCRIPTS)])
-    options = launch.options(LAUNCH | {"config": config}, 1, 0, Path("none"))
+    options = launch.options(Launch(processes=2, config=config), 1, 0, Path("none"))
     arguments = [str(folder), str(weight_files(base)[0]), *names]
     script = [str(ROOT / "tests" / "ranks.py"), *arguments]
     run = subprocess.run(
@@ -127,7 +128,7 @@ def test_metrics_are_of_the_whole_batch_and_written_once(shared, alone):
 @in_processes
 def test_all_stop_after_the_step_at_which_one_is_asked_to(shared):
     _, _, output = shared
-    assert output.count("stopped by a signal at step 3 of 4") == LAUNCH["processes"]
+    assert output.count("stopped by a signal at step 3 of 4") == LAUNCH.processes
 
 
 @in_processes
@@ -147,12 +148,13 @@ def arguments(folder: Path, base: Path) -> dict:
     schedule = {"max_steps": 300, "save_steps": 300, "export_steps": [300]}
     grpo = {"per_device_train_batch_size": 8, "num_generations": 8, "bf16": False}
     grpo |= {"learning_rate": 1e-3, "max_completion_length": 2, "beta": 0.0}
-    settings = ranks.settings(schedule=schedule, grpo=grpo)
+    processes = {"processes": LAUNCH.processes}
+    settings = ranks.settings(schedule=schedule, grpo=grpo, launch=processes)
     return {
         "run": "full-seed0",
         "model_folder": str(base),
         "problems": problems,
-        "settings": settings | {"trust_remote_code": False},
+        "settings": settings,
         "state": str(folder / "state"),
         "metadata": {"base": weights_hash(base)},
     }
@@ -176,7 +178,7 @@ def test_sigterm_stops_all_processes_with_one_sentence_and_a_saved_state(
     watch = threading.Thread(target=signal_after_steps, args=(metrics, 3), daemon=True)
     watch.start()
     with pytest.raises(UserError, match=r"full-seed0: stopped by a signal at step"):
-        launch.train(LAUNCH, 2, str(log), asked)
+        launch.train(2, str(log), asked)
     done = len(run_state.read_metrics(metrics))
     assert 3 <= done < 300
     assert run_state.last_checkpoint(state).name == f"checkpoint-{done}"
@@ -197,7 +199,7 @@ def test_the_first_process_that_fails_is_heard(tmp_path):
 
 
 def test_a_node_with_too_few_gpus_is_refused():
-    four = LAUNCH | {"processes": 4, "nodes": 2}
+    four = Launch(processes=4, nodes=2)
     launch.check_devices(four, 2)
     launch.check_devices(four, 0)
     with pytest.raises(UserError, match="2 processes on a node .* this job sees 1"):
@@ -209,7 +211,7 @@ def test_accelerate_accepts_the_shipped_configs(config, kind):
     file = launch.CONFIGS / f"{config}.yaml"
     assert load_config_from_file(str(file)).distributed_type.value == kind
     parser = launch_command_parser()
-    given = launch.options(LAUNCH | {"config": config}, 1, 0, Path("x.json"))
+    given = launch.options(Launch(processes=2, config=config), 1, 0, Path("x.json"))
     parsed, _, _ = _validate_launch_command(parser.parse_args(given))
     assert (parsed.num_processes, parsed.num_machines) == (2, 1)
     assert (parsed.use_fsdp, parsed.use_deepspeed) == (
@@ -224,7 +226,7 @@ def test_accelerate_accepts_the_shipped_configs(config, kind):
 
 
 def test_several_nodes_are_started_by_srun_one_launcher_on_each():
-    nodes = {"processes": 8, "nodes": 2, "config": "fsdp2"}
+    nodes = Launch(processes=8, nodes=2, config="fsdp2")
     found = launch.command(nodes, 4, Path("x.json"), {"SLURM_JOB_ID": "61234"})
     script = found[found.index("-c") + 1 :]
     assert found[:2] == ["srun", "--overlap"]

@@ -34,7 +34,7 @@ def arguments(settings, schedule, seed, state):
     from transformers import TrainingArguments
 
     plain = {"logging_steps": 1, "report_to": "none", "use_cpu": True, "seed": seed}
-    plain |= {name: schedule[name] for name in ("max_steps", "save_steps")}
+    plain |= {"max_steps": schedule.max_steps, "save_steps": schedule.save_steps}
     return TrainingArguments(output_dir=str(state), **plain, **settings)
 
 
@@ -87,12 +87,12 @@ def test_a_plugins_method_trains_in_the_processes_that_a_job_launches(toy, tmp_p
     for path in problems.values():
         write_jsonl(path, ranks.PROBLEMS)
     schedule = {"max_steps": 2, "save_steps": 1, "export_steps": [2]}
-    settings = ranks.settings(schedule=schedule, trust_remote_code=False)
-    settings |= {"method": "toy", "grpo": {"learning_rate": 1e-2}}
+    settings = ranks.settings(
+        schedule=schedule, method="toy", grpo={"learning_rate": 1e-2}
+    )
     state = tmp_path / "state"
     state.mkdir()
     launch.train(
-        {"processes": 1, "nodes": 1, "config": "ddp"},
         *(1, str(tmp_path / "log")),
         {
             "run": "toy-seed0",
@@ -130,8 +130,8 @@ def test_a_method_may_have_a_section_that_the_config_does_not_declare(toy):
 
 
 def test_the_code_of_a_run_is_that_of_its_method_alone(toy):
-    plain = run_identity.made_with({"method": "toy"}, [])["code"]
-    grpo = run_identity.made_with({}, [])["code"]
+    plain = run_identity.made_with(ranks.settings(method="toy"), [])["code"]
+    grpo = run_identity.made_with(ranks.settings(), [])["code"]
     assert "rankone_plugin_toy.trainer" in plain.keys() - grpo.keys()
     assert "rankone.training.grpo_trainer.Trainer" in grpo.keys() - plain.keys()
     assert "rankone.training.fit.train" in grpo.keys() & plain.keys()
@@ -171,8 +171,9 @@ def test_no_other_file_knows_of_grpo():
 
 
 def test_declarations_import_nothing_heavy():
+    manifest = {"identity": {"settings": ranks.plain_settings()}, "verifiers": []}
     script = "import sys, json; from rankone.training import run_identity as r; "
-    script += "r.made_with({}, []); print(json.dumps(sorted(sys.modules)))"
+    script += f"r.current({manifest}); print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-c", script],
         env={"PYTHONPATH": str(SCRIPTS)},

@@ -113,8 +113,7 @@ def asked(folder: Path) -> dict:
     }
     grpo = {"per_device_train_batch_size": 16, "num_generations": 8, "bf16": False}
     grpo |= {"learning_rate": 1e-2, "max_completion_length": 4, "beta": 0.0}
-    settings = ranks.settings(intervention=ranks.PRS, grpo=grpo)
-    settings |= {"trust_remote_code": False, "launch": {"processes": 1}}
+    settings = ranks.plain_settings(intervention=ranks.PRS, grpo=grpo)
     names = ("metrics.tsv", "probes.parquet", "updates.parquet")
     results = folder / "results"
     return {

@@ -7,8 +7,10 @@ import pytest
 import torch
 from peft import PeftModel
 
+import ranks
 from rankone.errors import UserError
 from rankone.training import fit, grpo_trainer, run_state
+from rankone.training.settings import Schedule
 from rankone.weights.checkpoints import check_match, export, index, own_weights
 from rankone.weights.model_files import weight_files
 from rankone.weights.updates import read_trained, read_update
@@ -71,7 +73,7 @@ def test_the_reward_is_the_verifier():
 
 
 def test_arguments_that_trl_refuses_are_explained(tmp_path):
-    schedule = {"max_steps": 2, "save_steps": 1}
+    schedule = Schedule(max_steps=2, export_steps=[2])
     with pytest.raises(UserError, match="GRPOConfig refuses"):
         grpo_trainer.arguments({"num_generations": 3}, schedule, 0, tmp_path)
 
@@ -116,12 +118,15 @@ def test_a_lora_run_exports_the_update_of_the_merged_model(tmp_path):
     kind = {"answer": "2", "verifier": "integer", "stop": ["\n"]}
     problems = [{"prompt": f"{i} + 1 ="} | kind for i in range(4)]
     kept = []
-    settings = {"schedule": schedule, "seed": 0, "intervention": None}
-    settings["lora"] = {"r": 2, "lora_alpha": 8, "init_lora_weights": False}
-    settings["probes"] = {"splits": [], "problems": 1, "every": None}
+    settings = ranks.settings(
+        schedule=schedule,
+        lora={"r": 2, "lora_alpha": 8, "init_lora_weights": False},
+        probes={"splits": []},
+        grpo=grpo,
+    )
     fit.train(
         *(make_model(), tokenizer, {"train": problems}),
-        *("run", settings | {"grpo": grpo}, tmp_path, [], {}),
+        *("run", settings, tmp_path, [], {}),
     )
     path = run_state.export_path(tmp_path / "exports", 2)
     merged = trained_model(tmp_path / "checkpoint-2")

@@ -8,8 +8,10 @@ import pandas as pd
 from rankone.runtime.device import own_gpus, set_up
 from rankone.runtime.job import job
 from rankone.runtime.leases import hold
+from rankone.settings import read_section
 from rankone.study.disk import STATE_COPIES, check_disk
 from rankone.training import fit, launch, measurement, run_identity, run_state
+from rankone.training.settings import TrainingSettings
 from rankone.weights.checkpoints import weights_hash
 from rankone.weights.factors import save_directions
 from rankone.weights.model_files import weight_files
@@ -35,17 +37,16 @@ def main(
 ) -> None:
     """Train, or go on training, the run called `run`; then publish its files.
 
-    `settings` has the section of its method, `lora`, `schedule`, `probes`, `launch`,
-    `seed`, `intervention` and `trust_remote_code`; `problems` and `tables` are paths by
-    name.
-    `code_changes` says whether a half-made run goes on with other code.
+    `settings` are TrainingSettings as plain values, `problems` and `tables` paths by
+    name. `code_changes` says whether a half-made run goes on with other code.
     """
     state, base = Path(state), weight_files(model_folder)
+    typed = read_section(TrainingSettings, settings)
     identity = run_identity.run_identity(settings, weights_hash(model_folder), problems)
     verifiers = run_identity.used_verifiers(problems)
-    made = run_identity.made_with(settings, verifiers)
+    made = run_identity.made_with(typed, verifiers)
     manifest = run_state.claim_state(state, identity, verifiers, made)
-    points = measurement.measure_points(settings)
+    points = measurement.measure_points(typed)
     if not run_state.finished(state, list(checkpoints), points):
         manifest = run_state.claim_code(state, run, manifest, made, code_changes)
         size = sum(file.stat().st_size for file in base)
@@ -54,7 +55,7 @@ def main(
             "run": run,
             "model_folder": model_folder,
             "problems": problems,
-            "settings": settings,
+            "settings": typed,
             "state": str(state),
             "metadata": {
                 "run": run,
@@ -63,8 +64,8 @@ def main(
                 "code": run_identity.code_digests(manifest)[-1],
             },
         }
-        if settings["launch"]["processes"] > 1:
-            launch.train(settings["launch"], threads, log, arguments)
+        if typed.launch.processes > 1:
+            launch.train(threads, log, arguments)
         else:
             fit.fit(**arguments)
     rows = pd.DataFrame(run_state.read_metrics(state / "metrics.jsonl"))

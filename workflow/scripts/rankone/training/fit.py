@@ -17,15 +17,16 @@ from rankone.inference.generation import stop_at
 from rankone.names import MODULES
 from rankone.training import measurement
 from rankone.training.callbacks import Exporter, Recorder, Stop
-from rankone.training.method import DEFAULT, METHODS
+from rankone.training.method import METHODS
 from rankone.training.run_state import last_checkpoint
+from rankone.training.settings import Lora, TrainingSettings
 from rankone.weights.base_model import load_model
 from rankone.weights.model_files import weight_files
 
 logger = logging.getLogger(__name__)
 
 
-def lora_config(lora: dict) -> LoraConfig:
+def lora_config(lora: Lora) -> LoraConfig:
     """PEFT's arguments; UserError when PEFT refuses the combination."""
     try:
         return LoraConfig(**{"target_modules": list(MODULES)} | lora)
@@ -37,17 +38,16 @@ def fit(
     run: str,
     model_folder: str,
     problems: dict[str, str],
-    settings: dict,
+    settings: TrainingSettings,
     state: str,
     metadata: dict,
 ) -> None:
     """Train, or go on training, in this process: alone, or as one of several.
 
-    `problems` are paths by name; `settings` has `trust_remote_code` and what train()
-    needs.
+    `problems` are paths by name.
     """
     train(
-        load_model(model_folder, trust=settings["trust_remote_code"]),
+        load_model(model_folder, trust=settings.trust_remote_code),
         AutoTokenizer.from_pretrained(model_folder, padding_side="left"),
         {split: read_jsonl(path) for split, path in problems.items()},
         *(run, settings, Path(state), weight_files(model_folder), metadata),
@@ -59,7 +59,7 @@ def train(
     tokenizer: PreTrainedTokenizerBase,
     problems: dict[str, list[dict]],
     run: str,
-    settings: dict,
+    settings: TrainingSettings,
     state: Path,
     base: list[Path],
     metadata: dict,
@@ -67,12 +67,10 @@ def train(
     """Train all steps of the schedule, from the last whole trainer checkpoint if any.
 
     `problems` has those of `train` and of every probe, `base` the model's weight files.
-    `settings` has `schedule`, `lora`, `intervention`, `probes`, `seed` and the section
-    of its method, which is the default one unless it has `method`.
     """
-    method, lora = METHODS[settings.get("method", DEFAULT)], settings["lora"]
+    method, lora = METHODS[settings.method], settings.lora
     args = method.arguments(
-        settings[method.section], settings["schedule"], settings["seed"], state
+        settings.of_method(), settings.schedule, settings.seed, state
     )
     stop_at(model, tokenizer, problems["train"][0]["stop"])
     trainer = method.trainer(
@@ -80,8 +78,8 @@ def train(
         lora_config(lora) if lora else None,
     )
     trainer.remove_callback(PrinterCallback)
-    size = settings["probes"]["problems"]
-    probes = {split: problems[split][:size] for split in settings["probes"]["splits"]}
+    asked = settings.probes
+    probes = {split: problems[split][: asked.problems] for split in asked.splits}
     observer = measurement.MeasurementCallback(
         *(trainer, method.generation(args), state / "measured"),
         *(base, settings, probes),
@@ -89,7 +87,7 @@ def train(
     for callback in (
         Recorder(state / "metrics.jsonl", run, observer, method.columns),
         observer,
-        Exporter(state / "exports", settings["schedule"]["export_steps"], metadata),
+        Exporter(state / "exports", settings.schedule.export_steps, metadata),
         Stop(),
     ):
         trainer.add_callback(callback)

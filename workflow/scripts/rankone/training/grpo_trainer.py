@@ -18,9 +18,10 @@ from rankone.errors import UserError
 from rankone.inference import prefix_sharing
 from rankone.runtime.device import has_bfloat16
 from rankone.training import measurement
+from rankone.training.settings import Grpo, Schedule
 
 
-def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
+def arguments(grpo: Grpo, schedule: Schedule, seed: int, state: Path) -> GRPOConfig:
     """TRL's arguments for one run; UserError when TRL refuses the combination.
 
     Autocast is to bfloat16 where the hardware has it, unless `grpo` says otherwise.
@@ -35,8 +36,8 @@ def arguments(grpo: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
     try:
         return GRPOConfig(
             output_dir=str(state),
-            max_steps=schedule["max_steps"],
-            save_steps=schedule["save_steps"],
+            max_steps=schedule.max_steps,
+            save_steps=schedule.save_steps,
             save_strategy="steps",
             save_total_limit=2,
             seed=seed,

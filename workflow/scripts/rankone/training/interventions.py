@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from rankone.errors import UserError
 from rankone.linalg.svd import Factors, leading, low_rank
+from rankone.training import settings
 from rankone.variants.apply import MatrixUpdate, balanced, change, change_factors
 from rankone.variants.grammar import Recipe, parse
 from rankone.weights.checkpoints import WeightMap, read, whole
@@ -36,11 +37,11 @@ class Intervention:
 
     period: int
     recipe: Recipe
-    reference: str = "base"
-    others: str = "keep"
-    optimizer_state: str = "keep"
-    from_step: int = 1
-    to_step: int | None = None
+    reference: str
+    others: str
+    optimizer_state: str
+    from_step: int
+    to_step: int | None
 
     def due(self, step: int) -> bool:
         """Whether a substitution follows that optimizer step."""
@@ -52,11 +53,11 @@ class Intervention:
         return next((s for s in range(step, 0, -1) if self.due(s)), None)
 
 
-def make(settings: dict | None) -> Intervention | None:
+def make(given: settings.Intervention | None) -> Intervention | None:
     """The intervention of a run's settings; None for a run without one."""
-    if settings is None:
+    if given is None:
         return None
-    return Intervention(**settings | {"recipe": parse(settings["recipe"])})
+    return Intervention(**given.model_dump() | {"recipe": parse(given.recipe)})
 
 
 def needed_triplets(recipe: Recipe, shape: Iterable[int]) -> int:

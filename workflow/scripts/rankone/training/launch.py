@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +23,9 @@ from rankone.errors import UserError
 from rankone.files import replacing
 from rankone.runtime.device import set_up
 from rankone.runtime.job import logged
+from rankone.settings import read_section
 from rankone.training import callbacks, fit
+from rankone.training.settings import Launch, TrainingSettings
 
 CONFIGS = Path(__file__).resolve().parents[4] / "config" / "accelerate"
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -36,12 +39,12 @@ ON_EACH_NODE = (
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
-def options(launch: dict, threads: int, port: int, file: Path) -> list[str]:
+def options(launch: Launch, threads: int, port: int, file: Path) -> list[str]:
     """Options of `accelerate launch`, and the module that each process runs."""
-    processes, nodes = launch["processes"], launch["nodes"]
     return [
-        *("--config_file", str(CONFIGS / f"{launch['config']}.yaml")),
-        *("--num_processes", str(processes), "--num_machines", str(nodes)),
+        *("--config_file", str(CONFIGS / f"{launch.config}.yaml")),
+        *("--num_processes", str(launch.processes)),
+        *("--num_machines", str(launch.nodes)),
         *("--main_process_port", str(port)),
         *("--num_cpu_threads_per_process", str(threads)),
         *("-m", "rankone.training.launch", str(file)),
@@ -49,14 +52,14 @@ def options(launch: dict, threads: int, port: int, file: Path) -> list[str]:
 
 
 def command(
-    launch: dict, threads: int, file: Path, environment: Mapping[str, str]
+    launch: Launch, threads: int, file: Path, environment: Mapping[str, str]
 ) -> list[str]:
     """The command that starts all processes, `threads` threads in each.
 
-    `launch` has `processes`, `nodes` and `config`. On several nodes `srun` starts one
-    launcher on each, within the resources of the job that runs already.
+    On several nodes `srun` starts one launcher on each, within the resources of the job
+    that runs already.
     """
-    nodes = launch["nodes"]
+    nodes = launch.nodes
     if nodes == 1:  # port 0: any free one
         return [sys.executable, "-m", LAUNCHER, *options(launch, threads, 0, file)]
     if "SLURM_JOB_ID" not in environment:
@@ -68,18 +71,18 @@ def command(
     return [
         *("srun", "--overlap", "--cpu-bind=none", "--kill-on-bad-exit=1"),
         *(f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"),
-        f"--cpus-per-task={threads * launch['processes'] // nodes}",
+        f"--cpus-per-task={threads * launch.processes // nodes}",
         *("sh", "-c", ON_EACH_NODE, sys.executable),
         *options(launch, threads, port, file),
     ]
 
 
-def check_devices(launch: dict, found: int) -> None:
+def check_devices(launch: Launch, found: int) -> None:
     """Raise UserError when a node has fewer than one accelerator a process.
 
     Without any the processes share the CPU.
     """
-    wanted = launch["processes"] // launch["nodes"]
+    wanted = launch.processes // launch.nodes
     if 0 < found < wanted:
         raise UserError(
             f"launch: {wanted} processes on a node need as many GPUs, but this job "
@@ -124,19 +127,21 @@ def error_file(state: Path) -> Path:
     return state / "error.json"
 
 
-def train(launch: dict, threads: int, log: str, arguments: dict) -> None:
-    """training.fit(**arguments) in several processes, with `threads` on each node.
+def train(threads: int, log: str, arguments: dict[str, Any]) -> None:
+    """fit.fit(**arguments) in several processes, with `threads` on each node.
 
     Raises UserError with the sentence of the process that failed first.
     """
+    settings: TrainingSettings = arguments["settings"]
+    launch, plain = settings.launch, {"settings": settings.model_dump()}
     check_devices(launch, torch.accelerator.device_count())
     state = Path(arguments["state"])
     for leftover in (callbacks.stop_file(state), error_file(state)):
         leftover.unlink(missing_ok=True)
-    share = max(1, threads * launch["nodes"] // launch["processes"])
+    share = max(1, threads * launch.nodes // launch.processes)
     with replacing(state / "processes.json") as file:
         file.write_text(
-            json.dumps({"threads": share, "log": log, "arguments": arguments})
+            json.dumps({"threads": share, "log": log, "arguments": arguments | plain})
         )
     paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {
@@ -167,11 +172,15 @@ def failure(state: Path, status: int) -> Exception:
     return (UserError if found["expected"] else RuntimeError)(found["text"])
 
 
-def process(threads: int, log: str, arguments: dict) -> None:
-    """One process of the training; the first that fails leaves a note and no other."""
+def process(threads: int, log: str, arguments: dict[str, Any]) -> None:
+    """One process of the training; the first that fails leaves a note and no other.
+
+    `arguments` are fit.fit()'s, with plain settings.
+    """
     try:
         set_up(threads, keep_memory=True)
-        fit.fit(**arguments)
+        settings = read_section(TrainingSettings, arguments["settings"])
+        fit.fit(**arguments | {"settings": settings})
     except Exception as error:
         expected = isinstance(error, UserError)
         text = str(error) if expected else traceback.format_exc()
@@ -187,10 +196,10 @@ def main(file: str) -> None:
     tie_to_parent()
     if orphaned():
         sys.exit(1)
-    settings = json.loads(Path(file).read_text())
+    given = json.loads(Path(file).read_text())
     level = logging.INFO if os.environ["RANK"] == "0" else logging.ERROR
-    with logged(settings["log"], level=level, mode="a"):
-        process(**settings)
+    with logged(given["log"], level=level, mode="a"):
+        process(**given)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ first triplet of every update are measured, with random numbers of their own: a 
 is measured ends with the same weights as one that is not.
 """
 
+from __future__ import annotations
+
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -32,6 +35,9 @@ from rankone.weights.checkpoints import index, own_weights
 from rankone.weights.factors import load_factors, save_factors
 from rankone.weights.updates import locate, update_statistics
 
+if TYPE_CHECKING:  # descriptions of keys are no part of the code of a run
+    from rankone.training.settings import Probes, TrainingSettings
+
 logger = logging.getLogger(__name__)
 
 MeasurePoint = tuple[int, str]
@@ -46,15 +52,15 @@ UPDATE_COLUMNS = [
 PROBE_COLUMNS = ["split", "problem", "sampling", "correct", "samples"]
 
 
-def measure_points(settings: dict) -> list[MeasurePoint]:
+def measure_points(settings: TrainingSettings) -> list[MeasurePoint]:
     """Every point of a run in order: start, exports, substitutions, every so many."""
-    schedule, every = settings["schedule"], settings["probes"]["every"]
-    intervention = interventions.make(settings["intervention"])
+    schedule, every = settings.schedule, settings.probes.every
+    intervention = interventions.make(settings.intervention)
     found: list[MeasurePoint] = [(0, "step")]
-    for step in range(1, schedule["max_steps"] + 1):
+    for step in range(1, schedule.max_steps + 1):
         if intervention and intervention.due(step):
             found += [(step, "before"), (step, "after")]
-        elif step in schedule["export_steps"] or (every and step % every == 0):
+        elif step in schedule.export_steps or (every and step % every == 0):
             found.append((step, "step"))
     return found
 
@@ -92,17 +98,17 @@ def probe(
     trainer: Trainer,
     how: Generation,
     problems: dict[str, list[dict]],
-    settings: dict,
+    probes: Probes,
     seed: str,
 ) -> list[dict]:
     """Correct answers to every problem of every split: one greedy, some at random.
 
-    `settings` has `samples` and `batch_size`. All are answered together, so that the
-    weights are cast once and a problem's prompt is computed once.
+    All are answered together, so that the weights are cast once and a problem's prompt
+    is computed once.
     """
     if not problems:
         return []
-    counts = dict(zip(WAYS, (1, settings["samples"]), strict=True))
+    counts = dict(zip(WAYS, (1, probes.samples), strict=True))
     keys = [
         ({"split": split, "problem": row["id"], "sampling": way}, row, way)
         for split, rows in problems.items()
@@ -113,9 +119,7 @@ def probe(
     asked, greedy = map(list, zip(*each, strict=True))
     prompts = [row["prompt"] for row in asked]
     number = random_generator(seed, "probe").initial_seed()
-    completions = complete(
-        trainer, how, prompts, greedy, settings["batch_size"], number
-    )
+    completions = complete(trainer, how, prompts, greedy, probes.batch_size, number)
     right = iter(correct(completions, asked))
     return [
         key | {"correct": sum(islice(right, counts[way])), "samples": counts[way]}
@@ -147,14 +151,14 @@ class MeasurementCallback(TrainerCallback):
         how: Generation,
         folder: Path,
         base: list[Path],
-        settings: dict,
+        settings: TrainingSettings,
         problems: dict[str, list[dict]],
     ):
         self.trainer, self.how = trainer, how
         self.folder, self.base = folder, index(base)
         self.problems = problems
-        self.intervention = interventions.make(settings["intervention"])
-        self.settings, self.seed = settings["probes"], settings["seed"]
+        self.intervention = interventions.make(settings.intervention)
+        self.probes, self.seed = settings.probes, settings.seed
         self.seconds = {"probes": 0.0, "substitution": 0.0}
         self.points = measure_points(settings)
 
@@ -191,7 +195,7 @@ class MeasurementCallback(TrainerCallback):
         measured = self.decompose() if point[0] else {}
         decomposed = time.monotonic()
         rows = probe(
-            *(self.trainer, self.how, self.problems, self.settings),
+            *(self.trainer, self.how, self.problems, self.probes),
             f"{self.seed}:{point}",
         )
         self.seconds["probes"] += time.monotonic() - decomposed

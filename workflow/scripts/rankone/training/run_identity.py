@@ -14,7 +14,9 @@ from pathlib import Path
 from rankone import identity
 from rankone.data.verifier import VERIFIERS
 from rankone.files import digest, read_jsonl, replacing, sha256
-from rankone.training.method import DEFAULT, METHODS
+from rankone.settings import read_section
+from rankone.training.method import METHODS
+from rankone.training.settings import TrainingSettings
 from rankone.variants.grammar import parse
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -26,7 +28,8 @@ OTHER, MIXED = "made by other code", "mixed code"
 def run_identity(settings: dict, base: str, problems: dict[str, str]) -> dict:
     """What decides which run it is; its name does not.
 
-    `base` is the hash of the model's weights, `problems` are paths by name.
+    `settings` are plain values, whose digest must not change with their types, `base`
+    is the hash of the model's weights, `problems` are paths by name.
     """
     hashes = {split: sha256(path) for split, path in problems.items()}
     return {"settings": settings, "base": base, "problems": hashes}
@@ -38,16 +41,20 @@ def used_verifiers(problems: dict[str, str]) -> list[str]:
     return sorted({row["verifier"] for row in rows})
 
 
-def entries(settings: dict, verifiers: list[str]) -> Iterator[identity.Root]:
+def entries(
+    settings: TrainingSettings, verifiers: list[str]
+) -> Iterator[identity.Root]:
     """What a run looks up by name in registries: method, verifiers, kind of variant."""
-    method = METHODS[settings.get("method", DEFAULT)]
+    method = METHODS[settings.method]
     yield from (method.arguments, method.trainer, method.generation)
     yield from (VERIFIERS[name].correct for name in verifiers)
-    if intervention := settings.get("intervention"):
-        yield from identity.functions(parse(intervention["recipe"]).kind)
+    if intervention := settings.intervention:
+        yield from identity.functions(parse(intervention.recipe).kind)
 
 
-def made_with(settings: dict, verifiers: list[str]) -> dict[str, dict[str, str]]:
+def made_with(
+    settings: TrainingSettings, verifiers: list[str]
+) -> dict[str, dict[str, str]]:
     """`code` that computes such a run now, and `versions` of the libraries under it."""
     code = identity.code(FIT, *entries(settings, verifiers))
     return {"code": code, "versions": identity.versions(PACKAGES)}
@@ -96,7 +103,8 @@ def code_digests(manifest: dict) -> list[str]:
 
 def current(manifest: dict) -> dict[str, dict[str, str]]:
     """What made_with() gives for the run of a manifest, now."""
-    return made_with(manifest["identity"]["settings"], manifest["verifiers"])
+    settings = read_section(TrainingSettings, manifest["identity"]["settings"])
+    return made_with(settings, manifest["verifiers"])
 
 
 def code_status(manifest: dict, now: dict) -> str:

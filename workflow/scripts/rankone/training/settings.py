@@ -1,8 +1,8 @@
-"""The sections of training: schedule, processes, measurements, arms."""
+"""The sections of training, and what of them decides a run, as typed objects."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from rankone.data.settings import Split
 from rankone.settings import Count, Distinct, Section, Steps, absent
@@ -134,3 +134,30 @@ class Probes(Section):
         description="steps between two measurements; exported steps and substitutions "
         "are always measured; null for those alone",
     )
+
+
+class TrainingSettings(Section):
+    """Everything that decides the outcome of a run, as the rule `train` gives it.
+
+    Beside these keys there is the section of its method: see of_method().
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]]
+
+    method: str = DEFAULT
+    lora: Lora | None
+    schedule: Schedule
+    probes: Probes
+    launch: Launch
+    seed: Annotated[int, Field(ge=0)]
+    intervention: Intervention | None
+    trust_remote_code: bool
+
+    @classmethod
+    def open_keys(cls) -> set[str]:
+        return method_sections()
+
+    def of_method(self) -> dict[str, Any]:
+        """The section of the run's method, which checks it itself."""
+        return self.__pydantic_extra__[METHODS[self.method].section]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
     from rankone.training.grpo_trainer import Trainer
+    from rankone.training.settings import Schedule
 
 # What TRL takes where the config is silent.
 BATCH, COMPLETION_LENGTH, GROUP = 8, 512, 8
@@ -43,7 +44,7 @@ COLUMNS = {
 }
 
 
-def arguments(settings: dict, schedule: dict, seed: int, state: Path) -> GRPOConfig:
+def arguments(settings: dict, schedule: Schedule, seed: int, state: Path) -> GRPOConfig:
     """TRL's arguments for one run; UserError when TRL refuses the combination."""
     from rankone.training import grpo_trainer
 
