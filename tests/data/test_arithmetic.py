@@ -2,31 +2,32 @@
 
 import pytest
 
+from rankone.data.settings import ArithmeticProblems, Family
 from rankone.data.source import problem_sets
 from rankone.data.sources import arithmetic
-from rankone.data.sources.arithmetic import Family
 from rankone.errors import UserError
 
 ADD = {"operation": "addition", "digits": [2, 1]}
 SUBTRACT = {"operation": "subtraction", "digits": [2, 2]}
 MULTIPLY = {"operation": "multiplication", "digits": [1, 1]}
+SIZES = {"train": 60, "train_probe": 20, "held_out": 30, "shifted": 10}
 
 
 def settings(**changes):
-    sizes = {"train": 60, "train_probe": 20, "held_out": 30, "shifted": 10}
-    return {
+    given = {
         "seed": 0,
         "shots": 2,
         "mixture": [ADD, SUBTRACT],
         "shifted_mixture": [MULTIPLY],
-        "sizes": sizes,
-    } | changes
+        "sizes": SIZES,
+    }
+    return ArithmeticProblems(**given | changes)
 
 
 def test_splits_have_their_sizes_and_do_not_overlap():
     splits = problem_sets(settings(), {})
     ids = {name: {row["id"] for row in rows} for name, rows in splits.items()}
-    assert {name: len(found) for name, found in ids.items()} == settings()["sizes"]
+    assert {name: len(found) for name, found in ids.items()} == SIZES
     assert not ids["train"] & ids["held_out"]
     assert not ids["shifted"] & (ids["train"] | ids["held_out"])
     assert ids["train_probe"] < ids["train"]
@@ -54,7 +55,8 @@ def test_the_same_seed_gives_the_same_problems_and_another_does_not():
 
 
 def test_differences_are_not_negative():
-    assert all(a >= b for a, b in arithmetic.pairs(Family("subtraction", (1, 2))))
+    family = Family(operation="subtraction", digits=[1, 2])
+    assert all(a >= b for a, b in arithmetic.pairs(family))
 
 
 def test_a_mixture_that_is_too_small_is_refused():
@@ -70,4 +72,4 @@ def test_a_family_in_both_mixtures_is_refused():
 
 def test_a_family_that_is_twice_in_a_mixture_is_refused():
     with pytest.raises(UserError, match="a mixture has addition 2x1 twice"):
-        arithmetic.check(settings(mixture=[ADD, SUBTRACT, ADD]))
+        arithmetic.make_splits(settings(mixture=[ADD, SUBTRACT, ADD]))

@@ -48,7 +48,7 @@ def make_splits(settings, inputs):
                 "id": word, "prompt": f"{word} ends in ", "answer": word[-1],
                 "verifier": "ends_alike", "stop": ["."],
             }
-            for _, word in zip(range(settings["sizes"][split]), words)
+            for _, word in zip(range(getattr(settings.sizes, split)), words)
         ]
         for split in ("train", "held_out", "shifted")
     }
@@ -117,7 +117,7 @@ print([name for name in heavy if name in sys.modules])
 
 import prepare_benchmarks, prepare_problems
 splits = {split: f"data/problems/{split}.jsonl" for split in sizes}
-prepare_problems.main(problems, {"words": "words.txt"}, splits)
+prepare_problems.main(read_problems(problems), {"words": "words.txt"}, splits)
 items = {"tides": "data/benchmarks/tides.jsonl"}
 prepare_benchmarks.main({"sea": "sea-1.whl"}, items, {}, 0)
 

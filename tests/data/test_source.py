@@ -95,4 +95,4 @@ def test_problems_that_are_too_few_or_not_whole_are_refused(
     wrong = replace(real, make_splits=broken)
     monkeypatch.setattr(source, "SOURCES", {"arithmetic": wrong})
     with pytest.raises(UserError, match=sentence):
-        problem_sets(DEFAULTS | MIXTURES, {})
+        problem_sets(read_problems(DEFAULTS | MIXTURES), {})

@@ -13,7 +13,7 @@ from numpy import float32
 from torch.distributions import Categorical, kl_divergence
 
 import sample
-from rankone.data.sources.arithmetic import make_splits
+from rankone.data.source import problem_sets, read_problems
 from rankone.data.verifier import correct
 from rankone.files import write_jsonl
 from rankone.inference import sampled_answers
@@ -47,7 +47,7 @@ logits = arrays(float32, (3, 7), elements=st.floats(-30, 30, width=32))
 def step(tmp_path_factory):
     """A base folder, a checkpoint, its factors, and problems."""
     folder = tmp_path_factory.mktemp("step")
-    problems = make_splits(study(folder)["problems"] | {"seed": 0, "shots": 1})
+    problems = problem_sets(read_problems(study(folder)["problems"]), {})
     write_jsonl(folder / "problems.jsonl", problems["held_out"])
     return *save_step(folder), str(folder / "problems.jsonl")
 

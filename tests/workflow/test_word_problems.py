@@ -9,7 +9,8 @@ import torch
 import yaml
 
 import tiny
-from rankone.data.source import problem_sets
+from rankone.data.settings import Dataset
+from rankone.data.source import problem_sets, read_problems
 from rankone.data.sources import dataset
 from rankone.errors import UserError
 from rankone.files import read_jsonl
@@ -118,11 +119,9 @@ def test_benchmarks_of_the_problem_sets_answer_at_the_length_of_training(done):
 def make(folder, **changes) -> dict:
     """Problem sets of the study's files."""
     save_rows(folder)
-    settings = study(folder)["problems"] | {"seed": 0, "stop": [], "longest": None}
-    for columns in settings["datasets"].values():
-        columns |= {"name": None, "split": "train"}
+    settings = study(folder)["problems"]
     paths = {name: place["path"] for name, place in settings["datasets"].items()}
-    return problem_sets(settings | changes, paths)
+    return problem_sets(read_problems(settings | changes), paths)
 
 
 def test_splits_from_datasets_ask_no_question_twice(tmp_path):
@@ -138,23 +137,25 @@ def test_splits_from_datasets_ask_no_question_twice(tmp_path):
 
 
 def test_repeated_long_empty_and_unverifiable_rows_are_left_out(tmp_path):
-    settings = study(tmp_path)["problems"] | {"seed": 0, "stop": [], "longest": 20}
+    settings = study(tmp_path)["problems"] | {"longest": 20}
     settings["sizes"] = {"train": 1, "train_probe": 1, "held_out": 1, "shifted": 1}
     good = [("one", "1"), ("two", r"\frac{1}{2}")]
     bad = [("One ", "2"), ("three", None), ("", "4"), ("five" * 9, "5"), ("six", "$$")]
     train = [{"problem": q, "answer": a} for q, a in [*good, *bad]]
     shifted = [{"problem": "TWO", "answer": "2"}, {"problem": "new", "answer": "3"}]
-    splits = dataset.choose_problems(settings, {"train": train, "shifted": shifted})
+    rows = {"train": train, "shifted": shifted}
+    splits = dataset.choose_problems(read_problems(settings), rows)
     kept = {row["question"].casefold() for row in splits["train"] + splits["held_out"]}
     assert kept == {"one", "two"}
     assert [row["question"] for row in splits["shifted"]] == ["new"]
     settings["sizes"]["train"] = 9
     with pytest.raises(UserError, match="2 of its rows are usable .* need 10"):
-        dataset.choose_problems(settings, {"train": train, "shifted": shifted})
+        dataset.choose_problems(read_problems(settings), rows)
 
 
 def test_a_missing_column_is_named(tmp_path):
     save_rows(tmp_path)
-    source = {"name": None, "split": "train", "question": "prompt", "answer": "answer"}
+    path = tmp_path / "train.jsonl"
+    source = Dataset(path=str(path), question="prompt", answer="answer")
     with pytest.raises(UserError, match="no column prompt; it has problem, answer"):
-        dataset.read_rows(tmp_path / "train.jsonl", source)
+        dataset.read_rows(path, source)

@@ -70,6 +70,10 @@ class Family(Section):
         list[Annotated[int, Field(ge=1, le=4)]], Field(min_length=2, max_length=2)
     ] = Field(description="digits of the two operands")
 
+    @property
+    def name(self) -> str:
+        return f"{self.operation} {self.digits[0]}x{self.digits[1]}"
+
 
 Mixture = Annotated[list[Family], Field(min_length=1)]
 

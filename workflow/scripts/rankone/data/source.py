@@ -35,7 +35,7 @@ class ProblemSource:
     raises UserError for problems that cannot be made; it runs at every start, so it is
     quick and imports nothing heavy. `inputs(settings)` names what problems are made
     from: `{name: {"path": file or folder}}`, or `hub` and `revision` of a data set.
-    `make_splits(settings, inputs)`, given paths by those names, returns the problems of
+    `make_splits(section, inputs)`, given paths by those names, returns the problems of
     `train`, `held_out` and `shifted`. `stop(settings)` are the texts that end answers,
     `prompt_tokens` is about how long a prompt is (for estimates).
     """
@@ -43,7 +43,7 @@ class ProblemSource:
     name: str
     description: str
     settings: type[Problems]
-    make_splits: Callable[[dict, dict[str, str]], dict[str, list[dict]]]
+    make_splits: Callable[[Any, dict[str, str]], dict[str, list[dict]]]
     stop: Callable[[dict], list[str]]
     prompt_tokens: int
     check: Callable[[dict], None] = check_nothing
@@ -84,6 +84,13 @@ def read_problems(given: Any) -> Any:
     return read_section(find_source(given).settings, given, "problems")
 
 
+def source_of(problems: Problems) -> ProblemSource:
+    """The source of a section that read_problems() gave."""
+    if problems.source:
+        return SOURCES[problems.source]
+    return next(s for s in SOURCES.values() if s.settings is type(problems))
+
+
 def check_problems(settings: dict) -> None:
     """Raise UserError for problem sets that cannot be made as written."""
     if settings["sizes"]["train_probe"] > settings["sizes"]["train"]:
@@ -91,13 +98,13 @@ def check_problems(settings: dict) -> None:
     find_source(settings).check(settings)
 
 
-def problem_sets(settings: dict, inputs: dict[str, str]) -> dict[str, list[dict]]:
+def problem_sets(problems: Problems, inputs: dict[str, str]) -> dict[str, list[dict]]:
     """The problems of train, train_probe, held_out and shifted, checked.
 
     `inputs` are the paths of the source's inputs by their names.
     """
-    source, sizes = find_source(settings), settings["sizes"]
-    splits = source.make_splits(settings, inputs)
+    source, sizes = source_of(problems), vars(problems.sizes)
+    splits = source.make_splits(problems, inputs)
     for split in MADE:
         check_split(source.name, split, splits[split], sizes[split])
     return splits | {"train_probe": splits["train"][: sizes["train_probe"]]}

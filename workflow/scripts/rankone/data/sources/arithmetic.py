@@ -3,9 +3,8 @@
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from rankone.data.settings import ArithmeticProblems
+from rankone.data.settings import ArithmeticProblems, Family
 from rankone.data.source import SOURCES, ProblemSource
 from rankone.errors import UserError
 
@@ -15,18 +14,6 @@ OPERATIONS = {
     "multiplication": ("*", lambda a, b: a * b),
 }
 STOP = "\n"
-
-
-@dataclass(frozen=True)
-class Family:
-    """Problems of one operation whose operands have the given numbers of digits."""
-
-    operation: str
-    digits: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        return f"{self.operation} {self.digits[0]}x{self.digits[1]}"
 
 
 def operands(digits: int) -> range:
@@ -111,38 +98,34 @@ def check_supply(family: Family, available: int, wanted: int) -> None:
         )
 
 
-def parse_families(mixture: list[dict]) -> list[Family]:
-    """The config's mixture as families; UserError for one that is there twice.
-
-    Both would be dealt the same problems.
-    """
-    families = [Family(entry["operation"], tuple(entry["digits"])) for entry in mixture]
-    for family in families:
-        if families.count(family) > 1:
+def check_mixture(mixture: list[Family]) -> None:
+    """Raise UserError for a family that is there twice: it would be dealt twice."""
+    for family in mixture:
+        if mixture.count(family) > 1:
             raise UserError(f"problems: a mixture has {family.name} twice.")
-    return families
 
 
-def make_splits(settings: dict) -> dict[str, list[dict]]:
+def make_splits(settings: ArithmeticProblems) -> dict[str, list[dict]]:
     """The arithmetic problem sets: train, held_out, shifted.
 
     `train` and `held_out` share a distribution but no problem; `shifted` comes from
     another mixture and shares no family with them.
     """
-    families = parse_families(settings["mixture"])
-    shifted = parse_families(settings["shifted_mixture"])
-    if common := set(families) & set(shifted):
-        names = ", ".join(sorted(family.name for family in common))
+    mixture, shifted = settings.mixture, settings.shifted_mixture
+    check_mixture(mixture)
+    check_mixture(shifted)
+    if common := [family.name for family in mixture if family in shifted]:
+        names = ", ".join(sorted(common))
         raise UserError(f"problems: {names} is in `mixture` and in `shifted_mixture`.")
-    sizes = settings["sizes"]
-    shots, seed = settings["shots"], settings["seed"]
-    splits = draw(families, {n: sizes[n] for n in ("train", "held_out")}, shots, seed)
-    return splits | draw(shifted, {"shifted": sizes["shifted"]}, shots, seed)
+    sizes, shots, seed = settings.sizes, settings.shots, settings.seed
+    own = {"train": sizes.train, "held_out": sizes.held_out}
+    splits = draw(mixture, own, shots, seed)
+    return splits | draw(shifted, {"shifted": sizes.shifted}, shots, seed)
 
 
 def check(settings: dict) -> None:
     """Raise UserError for families that have too few problems, or are in both."""
-    make_splits(settings)
+    make_splits(ArithmeticProblems.model_validate(settings))
 
 
 SOURCES.add(

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rankone.data.settings import DatasetProblems
+from rankone.data.settings import Dataset, DatasetProblems
 from rankone.data.source import SOURCES, ProblemSource
 from rankone.data.verifier import correct
 from rankone.errors import UserError
@@ -15,20 +15,16 @@ QUESTION = "{question}"
 BATCH = 500
 
 
-def read_rows(source: str | Path, dataset: dict) -> list[dict]:
-    """Rows of one split of a dataset: a folder, or one JSON Lines or Parquet file.
-
-    `dataset` gives `name` (a configuration, or None), `split`, and the columns
-    `question` and `answer`.
-    """
+def read_rows(source: str | Path, dataset: Dataset) -> list[dict]:
+    """Rows of one split of a dataset: a folder, or one JSON Lines or Parquet file."""
     import datasets
 
-    source, columns = Path(source), [dataset["question"], dataset["answer"]]
+    source, columns = Path(source), [dataset.question, dataset.answer]
     folder, file = (source.parent, source.name) if source.is_file() else (source, None)
     with tempfile.TemporaryDirectory() as scratch:
-        options = {"data_files": file, "cache_dir": scratch, "split": dataset["split"]}
+        options = {"data_files": file, "cache_dir": scratch, "split": dataset.split}
         try:
-            rows = datasets.load_dataset(str(folder), dataset["name"], **options)
+            rows = datasets.load_dataset(str(folder), dataset.name, **options)
         except (ValueError, OSError) as error:
             raise UserError(
                 f"problems.datasets: cannot read {source}: {error}"
@@ -41,33 +37,32 @@ def read_rows(source: str | Path, dataset: dict) -> list[dict]:
         return rows.select_columns(columns).to_list()
 
 
-def make_splits(settings: dict, inputs: dict[str, str]) -> dict[str, list[dict]]:
+def make_splits(
+    settings: DatasetProblems, inputs: dict[str, str]
+) -> dict[str, list[dict]]:
     """Problem sets from the files or folders of the datasets `train` and `shifted`."""
-    rows = {
-        name: read_rows(path, settings["datasets"][name])
-        for name, path in inputs.items()
-    }
+    rows = {name: read_rows(inputs[name], found) for name, found in settings.datasets}
     return choose_problems(settings, rows)
 
 
-def choose_problems(settings: dict, rows: dict[str, list[dict]]) -> dict:
+def choose_problems(settings: DatasetProblems, rows: dict[str, list[dict]]) -> dict:
     """Problem sets from rows of datasets: train, held_out, shifted.
 
     `rows` has those of `train`, from which `held_out` comes as well, and of `shifted`.
     They are shuffled; no question is asked twice, in whatever split. Rows without an
     answer that its own verifier accepts are left out: no model could earn a reward.
     """
-    sizes, seed, used = settings["sizes"], settings["seed"], set()
-    wanted = {"train": sizes["train"] + sizes["held_out"], "shifted": sizes["shifted"]}
+    sizes, used = settings.sizes, set()
+    wanted = {"train": sizes.train + sizes.held_out, "shifted": sizes.shifted}
     found: dict[str, list[dict]] = {}
-    for name, size in wanted.items():
-        columns = settings["datasets"][name]
+    for name, dataset in settings.datasets:
+        size = wanted[name]
         asked = [
-            make_problem(settings, columns, f"{name}:{number}", row)
+            make_problem(settings, dataset, f"{name}:{number}", row)
             for number, row in enumerate(rows[name])
         ]
-        random.Random(f"{seed}:{name}").shuffle(asked)
-        fresh = unused(asked, used, settings["longest"])
+        random.Random(f"{settings.seed}:{name}").shuffle(asked)
+        fresh = unused(asked, used, settings.longest)
         found[name] = list(itertools.islice(verifiable(fresh), size))
         if len(found[name]) < size:
             raise UserError(
@@ -76,22 +71,24 @@ def choose_problems(settings: dict, rows: dict[str, list[dict]]) -> dict:
             )
     train = found["train"]
     return {
-        "train": train[: sizes["train"]],
-        "held_out": train[sizes["train"] :],
+        "train": train[: sizes.train],
+        "held_out": train[sizes.train :],
         "shifted": found["shifted"],
     }
 
 
-def make_problem(settings: dict, columns: dict, name: str, row: dict) -> dict:
+def make_problem(
+    settings: DatasetProblems, dataset: Dataset, name: str, row: dict
+) -> dict:
     """A row of a dataset as a problem, with its bare `question`."""
-    question, answer = row[columns["question"]], row[columns["answer"]]
+    question, answer = row[dataset.question], row[dataset.answer]
     question = "" if question is None else str(question).strip()
     return {
         "id": name,
-        "prompt": settings["template"].replace(QUESTION, question),
+        "prompt": settings.template.replace(QUESTION, question),
         "answer": "" if answer is None else str(answer).strip(),
         "verifier": "math",
-        "stop": settings["stop"],
+        "stop": settings.stop,
         "question": question,
     }
 
