@@ -131,8 +131,10 @@ items = {"tides": "data/benchmarks/tides.jsonl"}
 prepare_benchmarks.main({"sea": "sea-1.whl"}, items, {}, 0)
 
 from rankone.evaluation.hf_backend import load_tasks
-benchmarks = {"problems_held_out": {"metric": "exact_match"}}
-benchmarks["tides"] = {"metric": "acc"}
+from rankone.evaluation.settings import Benchmark
+held_out = Benchmark(domain="mathematics", metric="exact_match")
+tides = Benchmark(domain="knowledge", metric="acc")
+benchmarks = {"problems_held_out": held_out, "tides": tides}
 tasks = load_tasks(benchmarks, [], "data")
 (task,), (choices,) = (tasks[name].values() for name in benchmarks)
 doc = next(iter(task.test_docs()))

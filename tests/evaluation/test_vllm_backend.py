@@ -14,6 +14,7 @@ import evaluate_variants
 import tiny
 from rankone.errors import UserError
 from rankone.evaluation import vllm_backend
+from rankone.evaluation.settings import EvaluationSettings
 from rankone.files import write_jsonl
 from rankone.variants.grammar import VLLM_LORA_RANKS, parse
 from rankone.variants.in_place import open_step_weights
@@ -71,16 +72,17 @@ def step(tmp_path_factory):
 
 
 def settings(folder, backend, **changes):
-    options = {"dtype": "float32", "batch_size": 4, "vllm": {}, "backend": backend}
-    knowledge = {"domain": "knowledge", "metric": "acc", "items": None}
-    mathematics = {"domain": "mathematics", "metric": "exact_match", "items": None}
-    return {
+    options = {"dtype": "float32", "batch_size": 4, "backend": backend}
+    knowledge = {"domain": "knowledge", "metric": "acc"}
+    mathematics = {"domain": "mathematics", "metric": "exact_match"}
+    given = {
         "benchmarks": {"weather": knowledge, "problems_held_out": mathematics},
         "evaluate": options | {"task_folders": [str(folder / "tasks")]},
         "others": "base",
         "seed": 3,
         "trust_remote_code": False,
-    } | changes
+    }
+    return EvaluationSettings(**given | changes)
 
 
 def table(step, backend, names=VARIANTS, **changes):

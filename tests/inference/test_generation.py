@@ -1,21 +1,24 @@
 """Completions: their own random numbers, the distribution of the model, greedy."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from rankone.inference import generation
 from rankone.inference.generation import Draw
+from rankone.inference.settings import Decoding
 from tiny import make_model, make_tokenizer
 
-PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None}
+PLAIN = Decoding(tokens=4)
 
 
-def draws(scores: torch.Tensor, number: int, sampling: dict) -> torch.Tensor:
+def draws(scores: torch.Tensor, number: int, how: Decoding) -> torch.Tensor:
     """How often each token is drawn."""
     generator = torch.Generator().manual_seed(0)
     rows = scores.expand(number, -1)
     found, greedy = rows, torch.zeros(number, dtype=torch.bool)
-    for processor in generation.processors(sampling, generator, greedy):
+    for processor in generation.processors(how, generator, greedy):
         found = processor(None, found)
     return torch.bincount(found.argmax(-1), minlength=scores.numel())
 
@@ -31,11 +34,11 @@ def test_tokens_are_drawn_from_the_models_distribution():
 
 def test_a_low_temperature_sharpens_and_top_k_cuts():
     scores = torch.tensor([0.0, 1.0, 2.0, 3.0])
-    cold = draws(scores, 1000, PLAIN | {"temperature": 0.05})
+    cold = draws(scores, 1000, replace(PLAIN, temperature=0.05))
     assert cold[3] == 1000
-    assert (draws(scores, 1000, PLAIN | {"top_k": 2})[:2] == 0).all()
-    assert (draws(scores, 1000, PLAIN | {"top_p": 0.5})[:3] == 0).all()
-    assert (draws(scores, 1000, PLAIN | {"min_p": 0.3})[:2] == 0).all()
+    assert (draws(scores, 1000, replace(PLAIN, top_k=2))[:2] == 0).all()
+    assert (draws(scores, 1000, replace(PLAIN, top_p=0.5))[:3] == 0).all()
+    assert (draws(scores, 1000, replace(PLAIN, min_p=0.3))[:2] == 0).all()
 
 
 @pytest.mark.parametrize("number", [0.0, 1 - 2**-24])
@@ -56,7 +59,7 @@ def test_greedy_rows_get_the_best_token_whatever_is_drawn():
 def complete(prompts, size=4, seed=0):
     return generation.complete(
         *(make_model(), make_tokenizer(), prompts, [True] * len(prompts), PLAIN),
-        **{"tokens": 4, "size": size, "seed": seed},
+        **{"size": size, "seed": seed},
     )
 
 
@@ -72,8 +75,8 @@ def test_samples_depend_on_the_seed_and_leave_the_global_state_alone():
     state = torch.get_rng_state()
     model, tokenizer = make_model(), make_tokenizer()
     torch.set_rng_state(state)
-    options = {"tokens": 4, "size": 8}
     asked = model, tokenizer, prompts, [False] * 8, PLAIN
+    options = {"size": 8}
     first = generation.complete(*asked, seed=0, **options)
     assert torch.equal(torch.get_rng_state(), state)
     again = generation.complete(*asked, seed=0, **options)

@@ -14,6 +14,7 @@ from rankone.artefacts import origin
 from rankone.errors import UserError
 from rankone.variants import grammar
 from rankone.variants.in_place import open_step_weights, substituted
+from rankone.variants.settings import ExportSettings
 from rankone.weights.base_model import load_model
 from rankone.weights.checkpoints import weights_hash
 from rankone.weights.model_files import weight_files
@@ -61,7 +62,7 @@ def write(artefact, folder, name, step, **settings):
         checkpoint=checkpoint,
         factors=factors,
         artefact=artefact,
-        settings=SETTINGS | settings,
+        settings=ExportSettings(**SETTINGS | settings),
         folder=folder,
     )
     return folder

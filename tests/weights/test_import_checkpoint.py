@@ -221,11 +221,13 @@ def test_an_adapter_becomes_the_update_that_peft_merges(base, tmp_path, options)
 
 def test_an_adapter_written_by_rankone_can_be_imported(base, tmp_path):
     import export_variant
+    from rankone.variants.settings import ExportSettings
     from saved import save_step
 
     (tmp_path / "made").mkdir()
     step = save_step(tmp_path / "made")
-    settings = {"model": {"path": str(base)}, "others": "base", "seed": 0}
+    model = {"path": str(base)}
+    settings = {"dtype": "float32", "model": model, "others": "base", "seed": 0}
     base_folder, checkpoint, factors = step
     export_variant.main(
         run="r",
@@ -235,7 +237,7 @@ def test_an_adapter_written_by_rankone_can_be_imported(base, tmp_path):
         checkpoint=checkpoint,
         factors=factors,
         artefact="adapter",
-        settings=settings,
+        settings=ExportSettings(**settings),
         folder=tmp_path / "given",
     )
     found = imported(base, tmp_path / "given")

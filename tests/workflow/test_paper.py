@@ -8,6 +8,7 @@ import yaml
 from conftest import ROOT
 from rankone.errors import UserError
 from rankone.evaluation import hf_backend
+from rankone.evaluation.settings import Benchmark
 
 CONFIG = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
 CHOICES = {"choices": ["1", "2"], "labels": [1, 0]}
@@ -86,9 +87,15 @@ def outside() -> dict[str, dict]:
     return {name: b for name, b in CONFIG["benchmarks"].items() if "hub" in b}
 
 
+def load(name: str, data, **changes) -> dict:
+    """The tasks of a benchmark of the config, with other settings."""
+    benchmark = Benchmark(**outside()[name] | changes)
+    return hf_backend.load_tasks({name: benchmark}, [], data)[name]
+
+
 @pytest.mark.parametrize("name", outside())
 def test_a_benchmark_loads_with_its_metric_and_number_of_examples(name, data):
-    loaded = hf_backend.load_tasks({name: outside()[name]}, [], data)[name]
+    loaded = load(name, data)
     assert len(loaded) == (57 if name == "mmlu" else 1)
     for task in loaded.values():
         assert len(task.eval_docs) == 1
@@ -99,17 +106,15 @@ def test_a_benchmark_loads_with_its_metric_and_number_of_examples(name, data):
 
 
 def test_a_metric_that_a_task_lacks_is_refused_with_those_it_has(data):
-    wrong = outside()["gsm8k"] | {"metric": "acc"}
     with pytest.raises(
         UserError, match="gsm8k: no metric 'acc'; gsm8k has exact_match"
     ):
-        hf_backend.load_tasks({"gsm8k": wrong}, [], data)
+        load("gsm8k", data, metric="acc")
 
 
 def test_data_of_another_task_is_refused(data):
-    wrong = outside()["gsm8k"] | {"hub": "math-ai/aime25"}
     with pytest.raises(UserError, match="cannot load it from math-ai/aime25"):
-        hf_backend.load_tasks({"gsm8k": wrong}, [], data)
+        load("gsm8k", data, hub="math-ai/aime25")
 
 
 def test_a_filter_is_chosen_by_name_and_a_score_is_one_number():
@@ -118,15 +123,16 @@ def test_a_filter_is_chosen_by_name_and_a_score_is_one_number():
         shared | {"filter": name, "exact_match": score}
         for name, score in (("strict-match", 0), ("flexible-extract", 1))
     ]
-    benchmark = {"domain": "mathematics", "metric": "exact_match,flexible-extract"}
-    (row,) = hf_backend.item_rows("gsm8k", benchmark, "gsm8k", samples)
+
+    def rows(name, metric, samples):
+        benchmark = Benchmark(domain="mathematics", metric=metric)
+        return hf_backend.item_rows(name, benchmark, name, samples)
+
+    (row,) = rows("gsm8k", "exact_match,flexible-extract", samples)
     assert (row["score"], row["metric"]) == (1.0, "exact_match")
-    first = benchmark | {"metric": "exact_match"}
-    assert hf_backend.item_rows("gsm8k", first, "gsm8k", samples)[0]["score"] == 0.0
+    assert rows("gsm8k", "exact_match", samples)[0]["score"] == 0.0
     with pytest.raises(UserError, match="no filter 'other'; it has strict-match, flex"):
-        other = benchmark | {"metric": "exact_match,other"}
-        hf_backend.item_rows("gsm8k", other, "gsm8k", samples)
+        rows("gsm8k", "exact_match,other", samples)
     ifeval = [shared | {"filter": "none", "inst_level_strict_acc": [True, False]}]
     with pytest.raises(UserError, match="one number is needed"):
-        several = benchmark | {"metric": "inst_level_strict_acc"}
-        hf_backend.item_rows("ifeval", several, "ifeval", ifeval)
+        rows("ifeval", "inst_level_strict_acc", ifeval)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rankone.evaluation.hf_backend import load_tasks
+from rankone.evaluation.settings import Benchmark
 from rankone.runtime.job import job
 from rankone.tables_io import write_table
 
@@ -17,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 
 def main(
-    benchmarks: dict[str, dict], folders: list[str], data: str | Path, output: str
+    benchmarks: dict[str, Benchmark], folders: list[str], data: str | Path, output: str
 ) -> None:
     """Write a table of the tasks: their data, items, few-shot examples and metrics."""
     rows = [
         {
             "benchmark": name,
             "task": task,
-            "hub": benchmarks[name]["hub"],
-            "revision": benchmarks[name]["revision"],
+            "hub": benchmarks[name].hub,
+            "revision": benchmarks[name].revision,
             "items": len(loaded.eval_docs),
             "shots": loaded.get_config("num_fewshot"),
             "metrics": ",".join(loaded.aggregation()),
@@ -40,6 +41,9 @@ def main(
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            *(snakemake.params.benchmarks, snakemake.params.folders),
-            *(snakemake.params.data, snakemake.output[0]),
+            {
+                name: Benchmark.model_validate(given)
+                for name, given in snakemake.params.benchmarks.items()
+            },
+            *(snakemake.params.folders, snakemake.params.data, snakemake.output[0]),
         )

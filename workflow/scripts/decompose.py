@@ -15,6 +15,7 @@ from rankone.weights import updates
 from rankone.weights.checkpoints import check_match, index
 from rankone.weights.factors import save_factors
 from rankone.weights.model_files import weight_files
+from rankone.weights.settings import Decompose
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -28,13 +29,13 @@ def main(
     model_folder: str,
     checkpoint: str,
     previous: str | None,
-    settings: dict,
+    settings: Decompose,
     outputs: dict[str, str],
 ) -> None:
     """Write the factors, one row a matrix, one a triplet, and all singular values.
 
-    `settings` is the config's `decompose`; `previous` is the checkpoint before, from
-    which the local updates are taken (None for the first: the base).
+    `previous` is the checkpoint before, from which the local updates are taken (None
+    for the first: the base).
     """
     kept, keys = {}, []
     matrices, triplets, spectra = [], [], []
@@ -57,7 +58,7 @@ def main(
         if (key["update"], key["view"]) == KEPT:
             kept[key["tensor"]] = factors
     versions = {"torch": torch.__version__, "safetensors": safetensors.__version__}
-    origin = artefacts.origin(checkpoint) | {"rank": settings["rank"]} | versions
+    origin = artefacts.origin(checkpoint) | {"rank": settings.rank} | versions
     save_factors(outputs["factors"], kept, origin | {"dtype": "float32"})
     tables = {
         "matrices": pd.DataFrame(matrices),
@@ -76,6 +77,6 @@ if __name__ == "__main__":
             int(snakemake.wildcards.step),
             *(snakemake.input.model, snakemake.input.checkpoint),
             snakemake.input.get("previous"),
-            snakemake.params.settings,
+            Decompose.model_validate(snakemake.params.settings),
             dict(snakemake.output.items()),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rankone.evaluation import hf_backend, vllm_backend
+from rankone.evaluation.settings import EvaluationSettings
 from rankone.runtime.device import dtype, own_gpus, set_up
 from rankone.runtime.job import job, time_left
 from rankone.tables_io import write_table
@@ -30,21 +31,18 @@ def main(
     data: str | Path,
     checkpoint: str | None,
     factors: str | None,
-    settings: dict,
+    settings: EvaluationSettings,
     output: str,
 ) -> None:
-    """Write one row per item and variant; the variant `base` is the model as it is.
-
-    `settings` has `benchmarks`, `evaluate`, `others`, `seed` and `trust_remote_code`.
-    """
-    options, benchmarks = settings["evaluate"], settings["benchmarks"]
-    loaded = hf_backend.load_tasks(benchmarks, options["task_folders"], data)
+    """Write one row per item and variant; the variant `base` is the model as it is."""
+    options, benchmarks = settings.evaluate, settings.benchmarks
+    loaded = hf_backend.load_tasks(benchmarks, options.task_folders, data)
     weights = open_step_weights(weight_files(model_folder), checkpoint, factors)
     recipes = chosen(names, weights.base)
-    lm, applied = BACKENDS[options["backend"]](
+    lm, applied = BACKENDS[options.backend](
         model_folder, settings, weights, list(recipes.values())
     )
-    precision = str(dtype(options["dtype"])).removeprefix("torch.")
+    precision = str(dtype(options.dtype)).removeprefix("torch.")
     place = {"run": run, "step": step, "precision": precision}
     tables, begun = [], time.monotonic()
     for done, (name, recipe) in enumerate(recipes.items(), start=1):
@@ -71,5 +69,6 @@ if __name__ == "__main__":
             Path(snakemake.input.data[0]).parents[1],
             snakemake.input.get("checkpoint"),
             snakemake.input.get("factors"),
-            *(snakemake.params.settings, snakemake.output[0]),
+            EvaluationSettings.model_validate(snakemake.params.settings),
+            snakemake.output[0],
         )

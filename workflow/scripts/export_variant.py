@@ -6,6 +6,7 @@ from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.variants import export, grammar
 from rankone.variants.in_place import open_step_weights
+from rankone.variants.settings import ExportSettings
 from rankone.weights.model_files import weight_files
 
 if TYPE_CHECKING:
@@ -21,13 +22,12 @@ def main(
     checkpoint: str,
     factors: str,
     artefact: str,
-    settings: dict,
+    settings: ExportSettings,
     folder: str,
 ) -> None:
     """Write the folder of an artefact, `adapter` or `model`.
 
-    `settings` has `dtype`, `model`, `others` and `seed`. UserError for a variant that
-    an adapter cannot hold.
+    UserError for a variant that an adapter cannot hold.
     """
     recipe = grammar.parse(variant)
     record = export.provenance(run, step, recipe, model_folder, settings)
@@ -46,6 +46,6 @@ if __name__ == "__main__":
             checkpoint=snakemake.input.checkpoint,
             factors=snakemake.input.factors,
             artefact=snakemake.params.artefact,
-            settings=snakemake.params.settings,
+            settings=ExportSettings.model_validate(snakemake.params.settings),
             folder=snakemake.output[0],
         )

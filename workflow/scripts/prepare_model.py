@@ -8,24 +8,25 @@ from rankone.data.package_files import require_package
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.weights.base_model import prepare_model
+from rankone.weights.settings import Model
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(settings: dict, source: str, folder: str) -> None:
-    """Prepare the model of the config's `model:` mapping in `folder`.
+def main(model: Model, source: str, folder: str) -> None:
+    """Prepare the base model of a study in `folder`.
 
     `source` is the package's wheel, or a folder of the user's or from the hub.
     """
-    if "package" in settings:
-        require_package(source, package_files()[settings["package"]])
-    prepare_model(Path(source), Path(folder), settings["trust_remote_code"])
+    if model.package:
+        require_package(source, package_files()[model.package])
+    prepare_model(Path(source), Path(folder), model.trust_remote_code)
 
 
 if __name__ == "__main__":
     with job(snakemake):
         set_up(snakemake.threads)
-        settings = snakemake.params.model
-        source = snakemake.input.get("source") or settings["path"]
-        main(settings, source, snakemake.output.folder)
+        model = Model.model_validate(snakemake.params.model)
+        source = snakemake.input.get("source") or model.path
+        main(model, source, snakemake.output.folder)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankone.geometry import spectra
+from rankone.geometry.settings import SpectraSettings
 from rankone.runtime.device import set_up
 from rankone.runtime.job import job
 from rankone.tables_io import write_table
@@ -20,19 +21,16 @@ def main(
     step: int,
     model_folder: str,
     checkpoint: str | None,
-    settings: Mapping,
+    settings: SpectraSettings,
     outputs: Mapping[str, str],
 ) -> None:
-    """Write the tables of spectral.examine(); without a checkpoint, of the base.
-
-    `settings` has `tail_draws` and `fit_draws`.
-    """
+    """Write the tables of spectra.examine(); without a checkpoint, of the base."""
     base = index(weight_files(model_folder))
     trained = index([Path(checkpoint)] if checkpoint else [])
     if checkpoint:
         check_match(base, trained, checkpoint)
     label = f"{run} step {step}"
-    draws, fit_draws = settings["tail_draws"], settings["fit_draws"]
+    draws, fit_draws = settings.tail_draws, settings.fit_draws
     tables = spectra.examine(base, trained, draws, fit_draws, label)
     for name, table in tables.items():
         write_table(table.assign(run=run, step=step), outputs[name])
@@ -46,6 +44,6 @@ if __name__ == "__main__":
             int(snakemake.wildcards.step),
             snakemake.input.model,
             snakemake.input.get("checkpoint"),
-            snakemake.params.settings,
+            SpectraSettings.model_validate(snakemake.params.settings),
             dict(snakemake.output.items()),
         )

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rankone.errors import UserError
+from rankone.evaluation.settings import Benchmark, EvaluationSettings
 from rankone.evaluation.tasks import lm_eval_folder, write_own_tasks
 from rankone.inference.prefix_sharing import can_share, group_rows, pack, predicted
 from rankone.runtime.device import device, dtype
@@ -49,7 +50,7 @@ def isolate_data(data: str | Path) -> None:
 
 
 def load_tasks(
-    benchmarks: dict[str, dict], folders: list[str], data: str | Path
+    benchmarks: dict[str, Benchmark], folders: list[str], data: str | Path
 ) -> TaskDict:
     """The lm-eval tasks of each benchmark: several where it names a group.
 
@@ -63,13 +64,11 @@ def load_tasks(
     loaded = {}
     for name, benchmark in benchmarks.items():
         try:
-            loaded[name] = manager.load(
-                [own_group(name) if "hub" in benchmark else name]
-            )
+            loaded[name] = manager.load([own_group(name) if benchmark.hub else name])
         except (KeyError, ValueError, OSError, AssertionError, ImportError) as error:
             raise UserError(
                 f"benchmarks.{name}: lm-eval cannot load it"
-                + (f" from {benchmark['hub']}" if "hub" in benchmark else "")
+                + (f" from {benchmark.hub}" if benchmark.hub else "")
                 + f": {error}. Its own name, `hub` and `revision` must fit together "
                 "(`lm-eval ls tasks`)."
             ) from error
@@ -79,14 +78,14 @@ def load_tasks(
 
 
 def task_manager(
-    benchmarks: dict[str, dict], folders: list[str], data: str | Path
+    benchmarks: dict[str, Benchmark], folders: list[str], data: str | Path
 ) -> TaskManager:
     """An index of the folders that the benchmarks need.
 
     All of lm-eval's tasks, whose indexing takes a minute, only if one is in no folder
     that its name leads to. A benchmark with data of the hub has a group of its own.
     """
-    outside = {name: b["hub"] for name, b in benchmarks.items() if "hub" in b}
+    outside = {name: b.hub for name, b in benchmarks.items() if b.hub}
     theirs = {lm_eval_folder(name) for name in outside}
     defaults = None in theirs
     own = write_own_tasks(Path(scratch().name, "own"))
@@ -118,19 +117,19 @@ def own_group(name: str) -> str:
     return f"rankone_{name}"
 
 
-def set_up_task(name: str, task: Task, benchmark: dict) -> None:
+def set_up_task(name: str, task: Task, benchmark: Benchmark) -> None:
     """Apply a benchmark's settings to one of its tasks; UserError for its metric."""
-    metric = benchmark["metric"].partition(",")[0]
+    metric = benchmark.metric.partition(",")[0]
     if metric not in task.aggregation():
         raise UserError(
             f"benchmarks.{name}: no metric {metric!r}; {task.config.task} has "
             f"{', '.join(task.aggregation())}."
         )
-    shots = benchmark.get("shots")
+    shots = benchmark.shots
     if shots is not None or task.get_config("num_fewshot") is None:
         task.set_config(key="num_fewshot", value=shots or 0)
     if task.OUTPUT_TYPE == "generate_until":
-        limits = benchmark.get("generation", {})
+        limits = benchmark.generation
         task.set_config(key="generation_kwargs", value=limits, update=True)
     task.set_fewshot_seed(seed=FEW_SHOT_SEED)
 
@@ -192,21 +191,18 @@ def batches(contexts: list, groups: dict, size: int) -> Iterator[list]:
 
 def open_model(
     model_folder: str,
-    settings: dict,
+    settings: EvaluationSettings,
     weights: StepWeights,
     recipes: list[Recipe | None],
 ) -> tuple[HFLM, Callable[[Recipe | None], AbstractContextManager]]:
-    """lm-eval's model in this process, and the context in which it is a variant.
-
-    `settings` has `evaluate`, `others`, `seed` and `trust_remote_code`.
-    """
-    options, trust = settings["evaluate"], settings["trust_remote_code"]
-    model = load_model(model_folder, dtype(options["dtype"]), trust)
+    """lm-eval's model in this process, and the context in which it is a variant."""
+    options, trust = settings.evaluate, settings.trust_remote_code
+    model = load_model(model_folder, dtype(options.dtype), trust)
     model.to(device())
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=trust)
-    place = (weights, settings["others"], settings["seed"])
+    place = (weights, settings.others, settings.seed)
     return (
-        wrap(model, tokenizer, options["batch_size"]),
+        wrap(model, tokenizer, options.batch_size),
         lambda recipe: substituted(model, recipe, *place),
     )
 
@@ -225,13 +221,15 @@ def first_items(tasks: dict[str, Task], items: int | None) -> dict[str, list[int
     return {n: list(range(min(items, len(t.eval_docs)))) for n, t in tasks.items()}
 
 
-def item_rows(name: str, benchmark: dict, task: str, samples: list[dict]) -> list[dict]:
+def item_rows(
+    name: str, benchmark: Benchmark, task: str, samples: list[dict]
+) -> list[dict]:
     """One row per item of one task of a benchmark from lm-eval's logged samples.
 
     The benchmark's `metric` may name a filter, as in `exact_match,flexible-extract`;
     else the task's first one counts.
     """
-    metric, _, kept = benchmark["metric"].partition(",")
+    metric, _, kept = benchmark.metric.partition(",")
     filters = list(dict.fromkeys(sample["filter"] for sample in samples))
     if kept and kept not in filters:
         raise UserError(
@@ -241,7 +239,7 @@ def item_rows(name: str, benchmark: dict, task: str, samples: list[dict]) -> lis
     return [
         {
             "benchmark": name,
-            "domain": benchmark["domain"],
+            "domain": benchmark.domain,
             "metric": metric,
             "item": f"{prefix}{sample['doc'].get('id', sample['doc_id'])}",
             "score": item_score(name, metric, sample[metric]),
@@ -268,18 +266,17 @@ def text_response(responses: list) -> str | None:
 
 
 def run_benchmarks(
-    lm: LM, benchmarks: dict[str, dict], loaded: TaskDict
+    lm: LM, benchmarks: dict[str, Benchmark], loaded: TaskDict
 ) -> pd.DataFrame:
     """Item-level scores of the model that `lm` holds now.
 
-    `benchmarks` gives `domain`, `metric` and `items` (the first so many; null for all).
     Tasks go through the model together, so that batches are full: those with the
     model's chat template, and those without. lm-eval's caches stay off: they do not
     know that the weights changed.
     """
     samples: dict[str, list[dict]] = {}
     for chat in (False, True):
-        chosen = {n: b for n, b in benchmarks.items() if b.get("chat", False) == chat}
+        chosen = {n: b for n, b in benchmarks.items() if b.chat == chat}
         if chosen:
             samples |= run_tasks(lm, chosen, loaded, chat)
     rows = [
@@ -292,13 +289,13 @@ def run_benchmarks(
 
 
 def run_tasks(
-    lm: HFLM, benchmarks: dict[str, dict], loaded: TaskDict, chat: bool
+    lm: HFLM, benchmarks: dict[str, Benchmark], loaded: TaskDict, chat: bool
 ) -> dict[str, list[dict]]:
     """lm-eval's logged samples of every task of some benchmarks."""
     tasks, indices = {}, {}
     for name, benchmark in benchmarks.items():
         tasks |= loaded[name]
-        indices |= first_items(loaded[name], benchmark["items"])
+        indices |= first_items(loaded[name], benchmark.items)
     return evaluate(
         *(lm, {"tasks": tasks, "groups": {}}),
         samples=indices,

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rankone.settings import Count, Precision, Repository, Section, absent
+from rankone.settings import Count, Others, Precision, Repository, Section, absent
 
 
 class Evaluate(Section):
@@ -69,3 +69,16 @@ class Benchmark(Section):
         None,
         description="the first so many items (they are shuffled); null for all",
     )
+
+
+class EvaluationSettings(Section):
+    """Everything but the variants that decides the scores of a model.
+
+    The `generation` of a benchmark has, beside its own limits, those of training.
+    """
+
+    benchmarks: dict[str, Benchmark]
+    evaluate: Evaluate
+    others: Others
+    seed: int
+    trust_remote_code: bool

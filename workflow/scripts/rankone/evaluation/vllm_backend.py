@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rankone.errors import UserError
+from rankone.evaluation.settings import EvaluationSettings
 from rankone.runtime.device import dtype
 from rankone.variants.export import write_adapter
 from rankone.variants.grammar import VLLM_LORA_RANKS, Recipe, parse, served_as_adapter
@@ -25,7 +26,9 @@ from rankone.variants.in_place import (
     open_step_weights,
     substituted_weight,
 )
+from rankone.variants.settings import ExportSettings
 from rankone.weights.checkpoints import WeightMap, index, read, shapes
+from rankone.weights.settings import Model
 from rankone.weights.updates import locate
 
 if TYPE_CHECKING:
@@ -54,25 +57,27 @@ def engine_rank(ranks: Iterable[int]) -> int | None:
     )
 
 
-def engine_options(model_folder: str, settings: dict, rank: int | None) -> dict:
+def engine_options(
+    model_folder: str, settings: EvaluationSettings, rank: int | None
+) -> dict:
     """Arguments of lm-eval's vLLM model; `rank` is the highest of an adapter."""
-    options = settings["evaluate"]
+    options = settings.evaluate
     adapters = {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
     return {
         "pretrained": str(model_folder),
-        "dtype": str(dtype(options["dtype"])).removeprefix("torch."),
-        "seed": settings["seed"],
-        "trust_remote_code": settings["trust_remote_code"],
+        "dtype": str(dtype(options.dtype)).removeprefix("torch."),
+        "seed": settings.seed,
+        "trust_remote_code": settings.trust_remote_code,
         "batch_size": "auto",
         "worker_extension_cls": f"{__name__}.{Substitution.__name__}",
         **(adapters if rank else {}),
-        **options["vllm"],
+        **options.vllm,
     }
 
 
 def open_engine(
     model_folder: str,
-    settings: dict,
+    settings: EvaluationSettings,
     weights: StepWeights,
     recipes: list[Recipe | None],
 ) -> tuple["VLLM", Callable[[Recipe | None], AbstractContextManager]]:
@@ -85,7 +90,7 @@ def open_engine(
         )
     from lm_eval.models.vllm_causallms import VLLM, LoRARequest
 
-    others = settings["others"]
+    others = settings.others
     ranks = [
         adapter_rank(recipe, weights.base)
         for recipe in recipes
@@ -97,8 +102,8 @@ def open_engine(
     def applied(recipe: Recipe | None) -> AbstractContextManager:
         if recipe and served_as_adapter(recipe, others):
             request = partial(LoRARequest, recipe.name, numbers[recipe])
-            return adapted(lm, recipe, weights, settings["seed"], request)
-        return substituted(lm, recipe, weights, others, settings["seed"])
+            return adapted(lm, recipe, weights, settings.seed, request)
+        return substituted(lm, recipe, weights, others, settings.seed)
 
     return lm, applied
 
@@ -117,7 +122,9 @@ def adapted(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = str(Path(scratch) / recipe.name)
-        settings = {"model": {"path": "base"}, "others": "base", "seed": seed}
+        settings = ExportSettings(
+            dtype="float32", model=Model(path="base"), others="base", seed=seed
+        )
         record = {"recipe": recipe.name, "seed": seed}
         write_adapter(folder, recipe, weights, settings, record)
         lm.lora_request = request(folder)

@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from rankone.errors import UserError
+from rankone.inference.settings import Decoding
 
 
 def stop_at(
@@ -60,19 +61,19 @@ class Draw(LogitsProcessor):
 
 
 def processors(
-    sampling: dict, generator: torch.Generator, greedy: torch.Tensor
+    how: Decoding, generator: torch.Generator, greedy: torch.Tensor
 ) -> LogitsProcessorList:
-    """What makes scores into a token: `temperature`, `top_k`, `top_p`, `min_p`.
+    """What makes scores into a token.
 
     Rows where `greedy` [B] is true get the best token.
     """
-    found = [TemperatureLogitsWarper(float(sampling["temperature"]))]
-    if top_k := sampling.get("top_k"):
-        found.append(TopKLogitsWarper(top_k))
-    if (top_p := sampling.get("top_p") or 1.0) < 1:
+    found = [TemperatureLogitsWarper(float(how.temperature))]
+    if how.top_k:
+        found.append(TopKLogitsWarper(how.top_k))
+    if (top_p := how.top_p or 1.0) < 1:
         found.append(TopPLogitsWarper(top_p))
-    if min_p := sampling.get("min_p"):
-        found.append(MinPLogitsWarper(min_p))
+    if how.min_p:
+        found.append(MinPLogitsWarper(how.min_p))
     return LogitsProcessorList([*found, Draw(generator, greedy)])
 
 
@@ -88,25 +89,22 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
     greedy: list[bool],
-    sampling: dict,
+    how: Decoding,
     *,
-    tokens: int,
     size: int,
     seed: int,
-    repetition_penalty: float = 1.0,
 ) -> list[list[int]]:
     """Tokens of one completion of every prompt, `size` prompts together.
 
-    `greedy` says of each whether the best tokens or random ones are taken; `sampling`
-    is as in processors(). Completions end with one of the model's own end tokens, which
-    is among their tokens, or after `tokens`. The same prompts, sizes and seed give the
-    same completions.
+    `greedy` says of each whether the best tokens or random ones are taken. Completions
+    end with one of the model's own end tokens, which is among their tokens, or after
+    `how.tokens`. The same prompts, sizes and seed give the same completions.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     config = GenerationConfig(
-        max_new_tokens=tokens,
+        max_new_tokens=how.tokens,
         do_sample=False,
-        repetition_penalty=repetition_penalty,
+        repetition_penalty=how.repetition_penalty,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=model.generation_config.eos_token_id,
         disable_compile=True,
@@ -122,7 +120,7 @@ def generate(
             **inputs,
             generation_config=config,
             logits_processor=processors(
-                sampling, generator, torch.tensor(best, device=model.device)
+                how, generator, torch.tensor(best, device=model.device)
             ),
         )
         found += up_to_end(

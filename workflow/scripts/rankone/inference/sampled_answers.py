@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rankone.data.verifier import correct
 from rankone.inference import prefix_sharing
 from rankone.inference.generation import generate, stop_at
-from rankone.inference.settings import SampleSettings
+from rankone.inference.settings import Decoding, SampleSettings
 from rankone.runtime.device import autocast, device
 from rankone.seeding import random_generator
 
@@ -55,8 +55,7 @@ def draw(
     texts = [row["prompt"] for row in problems for _ in range(samples)]
     found = generate(
         *(model, tokenizer, texts, [False] * len(texts)),
-        {"temperature": settings.temperature, "top_p": settings.top_p},
-        tokens=settings.tokens,
+        Decoding(settings.tokens, settings.temperature, settings.top_p),
         size=settings.batch_size,
         seed=random_generator(*seed).initial_seed(),
     )

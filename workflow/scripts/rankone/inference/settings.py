@@ -1,11 +1,24 @@
-"""The section of sampled answers, and what a job that draws them gets."""
+"""The section of sampled answers, what a job that draws them gets, and decoding."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from rankone.data.settings import Split
 from rankone.settings import Contains, Count, Distinct, Others, Precision, Section
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a model answers: `tokens` at the most, drawn in this way."""
+
+    tokens: int
+    temperature: float = 1.0
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
 
 
 class Sampling(Section):

@@ -74,7 +74,6 @@ def complete(
     seed: int,
 ) -> list[str]:
     """One completion of every prompt: the best one, or one sampled as `how` says."""
-    names = ("temperature", "top_p", "top_k", "min_p")
     with (
         unwrap_model_for_generation(
             trainer.model_wrapped,
@@ -85,12 +84,9 @@ def complete(
         whole_autocast(trainer),
     ):
         return generation.complete(
-            *(model, trainer.processing_class, prompts, greedy),
-            {name: getattr(how, name) for name in names},
-            tokens=how.tokens,
+            *(model, trainer.processing_class, prompts, greedy, how),
             size=size,
             seed=seed,
-            repetition_penalty=how.repetition_penalty,
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rankone.inference.settings import Decoding
 from rankone.registry import Registry
 
 if TYPE_CHECKING:
@@ -29,18 +30,12 @@ DEFAULT = "grpo"
 
 
 @dataclass(frozen=True)
-class Generation:
-    """How a method's model answers: `tokens` at the most, drawn in this way.
+class Generation(Decoding):
+    """How a method's model answers in training.
 
     `gather` is whether DeepSpeed's parts of the weights are put together for it.
     """
 
-    tokens: int
-    temperature: float = 1.0
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float = 1.0
     gather: bool = True
 
 

@@ -20,14 +20,20 @@ from rankone.variants.in_place import (
     matrix_update,
     substituted_weight,
 )
+from rankone.variants.settings import ExportSettings
 from rankone.weights.checkpoints import index, read, weights_hash
+from rankone.weights.settings import Model
 from rankone.weights.updates import locate
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors")
 
 
 def provenance(
-    run: str, step: int, recipe: Recipe, model_folder: str | Path, settings: dict
+    run: str,
+    step: int,
+    recipe: Recipe,
+    model_folder: str | Path,
+    settings: ExportSettings,
 ) -> dict:
     """What an artefact was made from, and with which software."""
     return {
@@ -35,8 +41,8 @@ def provenance(
         "run": run,
         "step": step,
         "recipe": recipe.name,
-        "seed": settings["seed"],
-        "others": settings["others"],
+        "seed": settings.seed,
+        "others": settings.others,
         "commit": commit(),
     } | versions(PACKAGES)
 
@@ -74,20 +80,17 @@ def adapter_tensors(
     return tensors, rank
 
 
-def adapter_config(recipe: Recipe, names: list[str], rank: int, model: dict) -> dict:
-    """PEFT's config of an adapter of the matrices `names`.
+def adapter_config(recipe: Recipe, names: list[str], rank: int, model: Model) -> dict:
+    """PEFT's config of an adapter of the matrices `names` of a base model.
 
-    `model` is the config's `model:` mapping, which names the base. lora_alpha = r makes
-    the scaling 1.
+    lora_alpha = r makes the scaling 1.
     """
     places = [locate(name) for name in names]
     layers = sorted({layer for layer, _ in places})
     modules = sorted({module for _, module in places})
     config = LoraConfig(
-        base_model_name_or_path=next(
-            model[key] for key in ("hub", "path", "package") if key in model
-        ),
-        revision=model.get("revision"),
+        base_model_name_or_path=model.origin,
+        revision=model.revision,
         task_type="CAUSAL_LM",
         inference_mode=True,
         r=rank,
@@ -104,20 +107,19 @@ def write_adapter(
     folder: str | Path,
     recipe: Recipe,
     weights: StepWeights,
-    settings: dict,
+    settings: ExportSettings,
     record: dict,
 ) -> None:
     """Write a variant of low rank as a LoRA adapter that PEFT and vLLM load.
 
-    `settings` has `model` (the config's mapping), `others` and `seed`. UserError for a
-    variant that no adapter can hold.
+    UserError for a variant that no adapter can hold.
     """
-    check_adapter(recipe, settings["others"])
+    check_adapter(recipe, settings.others)
     names = covered(recipe, weights.base)
-    tensors, rank = adapter_tensors(recipe, names, weights, settings["seed"])
+    tensors, rank = adapter_tensors(recipe, names, weights, settings.seed)
     with replacing_folder(folder) as target:
         save(tensors, target / "adapter_model.safetensors", record)
-        config = adapter_config(recipe, names, rank, settings["model"])
+        config = adapter_config(recipe, names, rank, settings.model)
         save_json(config, target / "adapter_config.json")
         save_json(record, target / "provenance.json")
 
@@ -126,12 +128,12 @@ def write_merged(
     folder: str | Path,
     recipe: Recipe,
     weights: StepWeights,
-    settings: dict,
+    settings: ExportSettings,
     record: dict,
 ) -> None:
     """Write a variant as a Hugging Face model in the same files as the base.
 
-    `settings` has `dtype`, `others` and `seed`. Weights are composed in float32 and
+    Weights are composed in float32 and
     rounded once; one file of the base is in memory at a time.
     """
     covered(recipe, weights.base)
@@ -144,18 +146,18 @@ def write_merged(
             tensors = merged_weights(file, recipe, weights, settings)
             save(tensors, target / file.name, record)
         config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-        save_json(config | {"dtype": settings["dtype"]}, target / "config.json")
+        save_json(config | {"dtype": settings.dtype}, target / "config.json")
         save_json(record, target / "provenance.json")
 
 
 def merged_weights(
-    file: Path, recipe: Recipe, weights: StepWeights, settings: dict
+    file: Path, recipe: Recipe, weights: StepWeights, settings: ExportSettings
 ) -> dict[str, torch.Tensor]:
     """The variant's weights of the tensors in one file of the base."""
-    dtype, tensors = getattr(torch, settings["dtype"]), {}
+    dtype, tensors = getattr(torch, settings.dtype), {}
     for name in index([file]):
         weight = substituted_weight(
-            name, recipe, weights, settings["others"], settings["seed"]
+            name, recipe, weights, settings.others, settings.seed
         )
         weight = read(weights.base, name) if weight is None else weight
         tensors[name] = weight.to(dtype).contiguous()

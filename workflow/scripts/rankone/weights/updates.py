@@ -12,6 +12,7 @@ from rankone.linalg.rank_measures import effective_rank, stable_rank
 from rankone.linalg.svd import Factors, leading, low_rank, singular_values
 from rankone.names import MODULES
 from rankone.weights.checkpoints import WeightMap, read
+from rankone.weights.settings import Decompose
 
 MATRIX = re.compile(rf"\.layers\.(\d+)\.\w+\.({'|'.join(MODULES)})\.weight$")
 VIEWS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -106,25 +107,24 @@ def decompositions(
     base: WeightMap,
     trained: WeightMap,
     before: WeightMap,
-    settings: dict,
+    settings: Decompose,
     label: str,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[dict, Factors, torch.Tensor | None]]:
     """Key, factors and singular values of every update and view of every matrix.
 
     Local updates of the checkpoint `trained` are from the one `before`, which is empty
-    for the base. `settings` are the config's `decompose`, `label` is for the progress
-    bar.
+    for the base. `label` is for the progress bar.
     """
     for name in tqdm(sorted(filter(locate, base)), desc=label, mininterval=1):
-        for kind in settings["updates"]:
-            for view in settings["views"]:
+        for kind in settings.updates:
+            for view in settings.views:
                 key = {"update": kind, "view": view} | matrix_key(name)
                 found = decompose(
-                    *(base, trained, name, settings["rank"]),
+                    *(base, trained, name, settings.rank),
                     before=before if kind == "local" else None,
                     dtype=VIEWS[view],
-                    spectrum=settings["spectra"],
+                    spectrum=settings.spectra,
                     device=device,
                 )
                 yield key | {"tensor": name}, *found

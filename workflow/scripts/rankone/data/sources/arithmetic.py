@@ -125,7 +125,7 @@ def make_splits(settings: ArithmeticProblems) -> dict[str, list[dict]]:
 
 def check(settings: ArithmeticProblems) -> None:
     """Raise UserError for families that have too few problems, or are in both."""
-    make_splits(settings)
+    make_splits(ArithmeticProblems.model_validate(settings))
 
 
 SOURCES.add(
