@@ -3,7 +3,10 @@
 import ast
 import re
 import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 
 import pytest
 import yaml
@@ -109,38 +112,62 @@ def registered(folder: str) -> set[str]:
     return {f"{folder}.{file.stem}" for file in files if file.stem != "__init__"}
 
 
-def imports(file) -> set[str]:
-    """Top-level modules imported anywhere in a file, and rankone's own as paths.
+def nodes(tree: ast.AST, inside: bool) -> Iterator[ast.AST]:
+    """What is carried out when a module is imported, and inside functions if asked."""
+    for node in ast.iter_child_nodes(tree):
+        checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(
+            node.test
+        )
+        function = isinstance(node, ast.FunctionDef) and not inside
+        if not checking:
+            yield node
+            yield from () if function else nodes(node, inside)
+
+
+@cache
+def imports(file: Path, inside: bool = False) -> frozenset[str]:
+    """Modules that a file imports, and the names that it takes from them as paths.
 
     Those in the folder of a registry are imported by `Registry(..., folder)`.
     """
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Registry":
+    for node in nodes(ast.parse(file.read_text()), inside):
+        if isinstance(node, ast.Call) and "Registry" in ast.unparse(node.func):
             found |= registered(node.args[1].value)
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
-    return found
+    return frozenset(found)
 
 
-def third_party(file, seen) -> set[str]:
-    """Third-party modules that a script needs, through the package's modules too."""
-    found = set()
-    for name in imports(file):
-        own = SCRIPTS / f"{name.replace('.', '/')}.py"
-        if own.exists() and own not in seen:
-            found |= third_party(own, seen | {own})
-        top = name.split(".")[0]
-        if top not in sys.stdlib_module_names and top not in ("rankone", "snakemake"):
-            found.add(top)
-    return found
+def own_files(names: Iterable[str]) -> set[Path]:
+    """The package's files among imported modules."""
+    files = {SCRIPTS / f"{name.replace('.', '/')}.py" for name in names}
+    return {file for file in files if file.exists()}
+
+
+def third_party(script: Path) -> set[str]:
+    """Third-party modules that a script needs.
+
+    Those that it and the modules beside it import anywhere, and those that are imported
+    with the modules behind these; what is heavy is imported where it is used.
+    """
+    near = {script} | own_files(imports(script))
+    seen, left = set(), list(near)
+    while left:
+        file = left.pop()
+        seen.add(file)
+        left += own_files(imports(file)) - seen
+    names = {name for file in seen for name in imports(file)}
+    names |= {name for file in near for name in imports(file, inside=True)}
+    tops = {name.split(".")[0] for name in names}
+    return tops - sys.stdlib_module_names - {"rankone", "snakemake"}
 
 
 @pytest.mark.parametrize(("env", "script"), rule_scripts())
 def test_a_script_imports_only_what_its_environment_has(env, script):
-    names = third_party(SCRIPTS / f"{script}.py", set())
+    names = third_party(SCRIPTS / f"{script}.py")
     distributions = {DISTRIBUTIONS.get(name, name) for name in names} - {None}
     missing = {
         name

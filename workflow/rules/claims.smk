@@ -9,13 +9,6 @@ Out: results/claims.tsv; results/calibration/{claim}.tsv (`make calibrate`; of a
 CALIBRATION = workflow.source_path("../resources/calibration.tsv")
 
 
-def rules_of_claims(wildcards):
-    """What each calibration depends on: any change of it makes the rule run again."""
-    from rankone.claims.calibration import identities
-
-    return identities()
-
-
 rule claims:
     input:
         **{name: f"results/tables/{name}.tsv" for name in ALL_TABLES},

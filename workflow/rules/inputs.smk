@@ -45,3 +45,10 @@ def source_files(wildcards):
     """The weights of an imported step; of one on a hub its folder."""
     folder = source_folder(wildcards)
     return folder if hub_revision(source(wildcards)) else weight_files(Path(folder))
+
+
+def rules_of_claims(wildcards):
+    """What each calibration depends on: any change of it makes the rule run again."""
+    from rankone.claims.calibration import identities
+
+    return identities()
