@@ -106,7 +106,7 @@ def test_a_study_without_further_parts_runs_none_of_their_rules(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"benchmark": {}}, "'benchmark' was unexpected"),
+        ({"benchmark": {}}, "'benchmark' is unknown; did you mean benchmarks?"),
         ({"variants": ["full", "rank_1"]}, "'rank_1' is unknown"),
         ({"model": {"path": "nowhere"}}, "nowhere has no config.json"),
     ],
