@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from rankone import artefacts
 from rankone.errors import UserError
+from rankone.files import sha256
 from rankone.tables_io import read_table, write_table
 
 MADE_FROM = {"rule": "decompose", "settings": {"rank": 4}, "inputs": {"model": ["ab"]}}
@@ -139,3 +140,10 @@ def test_what_a_job_makes_is_known_by_its_settings_and_the_content_of_its_inputs
     assert first != artefacts.job_identity(
         "r", {"k": 2}, {"items": [tmp_path / "x.parquet"]}
     )
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.parquet"])
+@pytest.mark.parametrize("content", [b"", b"cut off", b"\xff" * 64])
+def test_a_damaged_input_is_left_to_what_reads_it(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert artefacts.input_checksum(tmp_path / name) == sha256(tmp_path / name)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 IDENTITY, CHECKSUM = "identity", "checksum"
 MANIFESTS = "manifests"  # the folder of the manifests, beside the files they are about
 UNKNOWN = "0" * 64  # holds the place of a checksum until the payload is written
+# What reading a damaged file raises.
+DAMAGED = (ValueError, KeyError, OverflowError, MemoryError, struct.error)
 CHUNK = 1 << 24  # bytes that are read together
 MAKING: ContextVar[dict | None] = ContextVar("MAKING", default=None)
 
@@ -171,9 +173,10 @@ def input_checksum(path: str | Path) -> str:
         kept = recorded.rglob("*.json") if recorded.is_dir() else path.rglob("*")
         files = {str(f.relative_to(path)): sha256(f) for f in kept if f.is_file()}
         return digest(files)
-    if path.suffix in (".safetensors", ".parquet"):
+    try:
         return metadata(path).get(CHECKSUM) or payload_checksum(path)
-    return sha256(path)
+    except DAMAGED:
+        return sha256(path)  # what reads it next says so
 
 
 def job_identity(rule: str, settings: Mapping, inputs: Mapping[str, Iterable]) -> dict:
