@@ -92,9 +92,17 @@ def wait_until(condition) -> None:
 
 
 def wait_for_steps(folder: Path, run: str, steps: int = 2) -> dict:
-    """Wait until a run has saved so many steps; return SLURM's record of its job."""
-    saved = folder / "state" / run / f"checkpoint-{steps}" / "trainer_state.json"
-    wait_until(saved.exists)
+    """Wait until a run has saved so many steps; return SLURM's record of its job.
+
+    Older checkpoints go: any that is late enough will do.
+    """
+    saved = (folder / "state" / run).glob
+
+    def late_enough() -> bool:
+        files = saved("checkpoint-*/trainer_state.json")
+        return any(int(f.parent.name.split("-")[1]) >= steps for f in files)
+
+    wait_until(late_enough)
     return jobs(folder, f"train_wildcards_{run}")[-1]
 
 
